@@ -1,0 +1,312 @@
+"""Spinlock, mutex, rwsem, bit lock, wait queue, RCU.
+
+Each is an owner and a condition: whoever wants it takes a step until it is free. A task
+may lose the baton *before* a take and *after* a drop, so that everything between two
+locks of a kernel path can be seen by others, and nothing that a lock protects can.
+
+A lock names its class; the ranks of the classes stand in `events.LOCK_CLASSES`, and the
+rules `lock-order` and `sleep-in-atomic` judge them from the events alone. Releasing a
+lock that somebody else holds is done, as a kernel does it: the rules find out.
+"""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Self
+
+from notifierlab import events
+from notifierlab.events import LOCK_CLASSES
+from notifierlab.machine.sched import Machine, Task
+
+
+class SpinLock:
+    """A lock that one task holds at a time; it may not sleep while it does.
+
+    `cls` is the lock's class (`mmu_lock`, ...). As a context manager it is taken by
+    waiting.
+    """
+
+    __slots__ = ("cls", "holder", "machine", "name")
+
+    def __init__(self, machine: Machine, name: str, cls: str) -> None:
+        self.machine = machine
+        self.name = name
+        self.cls = cls
+        self.holder: Task | None = None
+
+    async def acquire(self, *, nest: bool = False) -> None:
+        """Wait until the lock is free and take it; `nest` says that another lock of the
+        class may be held, under an outer lock that makes their order free."""
+        await self.machine.step(self.is_free, self.name, self._holders)
+        self.holder = self.machine.current
+        self.machine.emit(events.LockAcquired, self.name, self.cls, "write", "nest" if nest else "wait")
+
+    async def try_acquire(self) -> bool:
+        """Take the lock if it is free; return whether it was."""
+        await self.machine.step()
+        if self.holder is not None:
+            return False
+        self.holder = self.machine.current
+        self.machine.emit(events.LockAcquired, self.name, self.cls, "write", "try")
+        return True
+
+    async def release(self) -> None:
+        """Give the lock back."""
+        self.drop()
+        await self.machine.step()
+
+    def drop(self) -> None:
+        """Give the lock back without letting others run (for a caller that does)."""
+        if self.holder is None and not self.machine.stopped:
+            self.machine.bug("spin_unlock", f"{self.name} is released and nobody holds it", self.name)
+        self.holder = None
+        self.machine.emit(events.LockReleased, self.name, self.cls, "write")
+
+    def is_free(self) -> bool:
+        """Tell whether nobody holds the lock."""
+        return self.holder is None
+
+    def held_by_current(self) -> bool:
+        """Tell whether the running task holds the lock."""
+        return self.holder is self.machine.current
+
+    async def __aenter__(self) -> Self:
+        await self.acquire()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.release()
+
+    def _holders(self) -> tuple[str, ...]:
+        return () if self.holder is None else (self.holder.name,)
+
+
+class Mutex(SpinLock):
+    """A lock whose holder, and whoever waits for it, may sleep."""
+
+    __slots__ = ()
+
+    async def acquire(self, *, nest: bool = False) -> None:
+        """Wait until the mutex is free and take it; may sleep."""
+        self.machine.might_sleep(self.name)
+        await super().acquire(nest=nest)
+
+
+class BitLock(SpinLock):
+    """A bit used as a lock: the page lock sleeps, the handle locks of a GRU spin."""
+
+    __slots__ = ()
+
+    async def acquire(self, *, nest: bool = False) -> None:
+        """Wait until the bit is clear and set it; sleeps if the lock's class does."""
+        cls = LOCK_CLASSES.get(self.cls)
+        if cls is not None and cls.sleeps:
+            self.machine.might_sleep(self.name)
+        await super().acquire(nest=nest)
+
+
+class RwSem:
+    """A sleeping lock with one writer or many readers.
+
+    Model: readers pass a waiting writer (the kernel queues them); so more orders are
+    seen, and a writer may wait for ever only if readers never stop.
+    """
+
+    __slots__ = ("cls", "machine", "name", "readers", "writer")
+
+    def __init__(self, machine: Machine, name: str, cls: str) -> None:
+        self.machine = machine
+        self.name = name
+        self.cls = cls
+        self.writer: Task | None = None
+        self.readers: dict[Task, int] = {}
+
+    async def acquire_read(self, *, nest: bool = False) -> None:
+        """down_read: wait until nobody writes; may sleep."""
+        self.machine.might_sleep(self.name)
+        await self.machine.step(self._no_writer, self.name, self._holders)
+        self._enter("nest" if nest else "wait")
+
+    async def try_read(self) -> bool:
+        """down_read_trylock."""
+        await self.machine.step()
+        if self.writer is not None:
+            return False
+        self._enter("try")
+        return True
+
+    async def release_read(self) -> None:
+        """up_read."""
+        self._leave()
+        await self.machine.step()
+
+    async def acquire_write(self, *, nest: bool = False) -> None:
+        """down_write: wait until nobody has it; may sleep."""
+        self.machine.might_sleep(self.name)
+        await self.machine.step(self.is_free, self.name, self._holders)
+        self.writer = self.machine.current
+        self.machine.emit(events.LockAcquired, self.name, self.cls, "write", "nest" if nest else "wait")
+
+    async def try_write(self) -> bool:
+        """down_write_trylock."""
+        await self.machine.step()
+        if not self.is_free():
+            return False
+        self.writer = self.machine.current
+        self.machine.emit(events.LockAcquired, self.name, self.cls, "write", "try")
+        return True
+
+    async def release_write(self) -> None:
+        """up_write."""
+        self.writer = None
+        self.machine.emit(events.LockReleased, self.name, self.cls, "write")
+        await self.machine.step()
+
+    async def downgrade(self) -> None:
+        """downgrade_write: from writer to reader, without letting another writer in."""
+        self.writer = None
+        me = self.machine.current
+        self.readers[me] = self.readers.get(me, 0) + 1
+        self.machine.emit(events.LockDowngraded, self.name, self.cls)
+        await self.machine.step()
+
+    def is_free(self) -> bool:
+        """Tell whether there is neither writer nor reader."""
+        return self.writer is None and not self.readers
+
+    def held_for_write(self) -> bool:
+        """Tell whether the running task is the writer."""
+        return self.writer is self.machine.current
+
+    def held_for_read(self) -> bool:
+        """Tell whether the running task is among the readers."""
+        return self.machine.current in self.readers
+
+    def read(self) -> AbstractAsyncContextManager[None]:
+        """Hold it as a reader for the length of an `async with`."""
+        return _Held(self.acquire_read, self.release_read)
+
+    def write(self) -> AbstractAsyncContextManager[None]:
+        """Hold it as the writer for the length of an `async with`."""
+        return _Held(self.acquire_write, self.release_write)
+
+    def _no_writer(self) -> bool:
+        return self.writer is None
+
+    def _enter(self, how: str) -> None:
+        me = self.machine.current
+        self.readers[me] = self.readers.get(me, 0) + 1
+        self.machine.emit(events.LockAcquired, self.name, self.cls, "read", how)
+
+    def _leave(self) -> None:
+        me = self.machine.current
+        left = self.readers.get(me, 1) - 1
+        if left:
+            self.readers[me] = left
+        else:
+            self.readers.pop(me, None)
+        self.machine.emit(events.LockReleased, self.name, self.cls, "read")
+
+    def _holders(self) -> tuple[str, ...]:
+        if self.writer is not None:
+            return (self.writer.name,)
+        return tuple(task.name for task in self.readers)
+
+
+class _Held(AbstractAsyncContextManager[None]):
+    """Takes on entry, drops on the way out."""
+
+    __slots__ = ("_drop", "_take")
+
+    def __init__(self, take: Callable[[], Awaitable[None]], drop: Callable[[], Awaitable[None]]) -> None:
+        self._take = take
+        self._drop = drop
+
+    async def __aenter__(self) -> None:
+        await self._take()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._drop()
+
+
+class WaitQueue:
+    """wait_event and wake_up_all: a waiter looks again only when it was woken.
+
+    A driver that changes the condition and forgets to wake leaves its waiters asleep,
+    as in the kernel; the machine then reports a deadlock.
+    """
+
+    __slots__ = ("machine", "name", "wakes")
+
+    def __init__(self, machine: Machine, name: str) -> None:
+        self.machine = machine
+        self.name = name
+        self.wakes = 0
+
+    async def wait(self, until: Callable[[], bool]) -> None:
+        """Sleep until `until()` holds; it is looked at first, and after each wake-up."""
+        self.machine.might_sleep(self.name)
+        while True:
+            seen = self.wakes
+            await self.machine.step()
+            if until() or self.machine.stopped:
+                break
+            await self.machine.step(self._woken_since(seen), f"a wake-up of {self.name}")
+        self.machine.emit(events.QueueWaited, self.name)
+
+    def _woken_since(self, seen: int) -> Callable[[], bool]:
+        return lambda: self.wakes != seen
+
+    async def wake_all(self) -> None:
+        """Let every waiter look at its condition again."""
+        self.wakes += 1
+        self.machine.emit(events.QueueWoken, self.name)
+        await self.machine.step()
+
+
+class Rcu:
+    """Read sections and grace periods.
+
+    Model: grace periods are exact: one ends when the last section that was open at its
+    begin ends, not later.
+    """
+
+    __slots__ = ("machine",)
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+
+    def read_enter(self) -> None:
+        """rcu_read_lock: never waits; sections nest."""
+        task = self.machine.current
+        task.rcu_depth += 1
+        if task.rcu_depth == 1:
+            task.rcu_section += 1
+        self.machine.emit(events.RcuReadEntered)
+
+    def read_exit(self) -> None:
+        """rcu_read_unlock."""
+        self.machine.current.rcu_depth -= 1
+        self.machine.emit(events.RcuReadLeft)
+
+    async def synchronize(self) -> None:
+        """synchronize_rcu: wait until every section now open has ended; sleeps."""
+        machine = self.machine
+        machine.might_sleep("synchronize_rcu")
+        await machine.step()
+        machine.emit(events.RcuSyncBegun)
+        open_now = [(task, task.rcu_section) for task in machine.tasks if task.rcu_depth]
+
+        def still_open() -> tuple[str, ...]:
+            return tuple(
+                task.name
+                for task, section in open_now
+                if task.rcu_depth and task.rcu_section == section and not task.done
+            )
+
+        await machine.step(lambda: not still_open(), "an RCU grace period", still_open)
+        machine.emit(events.RcuSyncDone)

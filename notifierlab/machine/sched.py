@@ -1,0 +1,372 @@
+"""Steps, choices, the baton: who may run, and who does.
+
+A task is a coroutine plus the condition under which it may go on. Exactly one task
+holds the baton. It gives it up in one place, `Machine.step`: there the machine looks
+which tasks may run, asks its `decide` which of them does, and that is all there is to a
+schedule. Option 0 is always the calmest: carry on where that is possible, else the
+oldest task that may run. A deadlock is "tasks are left, none may run".
+
+What resumes the chosen task is the business of the carriers (`carriers.py`); the
+machine is the same for both, so both make the same run of the same choices.
+
+Nothing here orders steps that are independent: names are counted per task, and the
+number of a step is a stamp in the log, never something that a task can see.
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Concatenate, Final, NoReturn, ParamSpec, Protocol, TypeVar
+
+from notifierlab import events
+from notifierlab.events import Event, Waiting
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+STEPS_MAX: Final = 100_000
+"""Steps after which a run counts as a livelock, unless it says otherwise."""
+
+_CHILDREN_MAX: Final = 1000
+_ANOTHER: Final = "another task to run"
+_HERE: Final = str(Path(__file__).parent.parent)
+
+
+class LabError(Exception):
+    """The caller used the bench wrongly: what, where, and what to do instead."""
+
+
+class RunOver(BaseException):
+    """Unwinds the tasks of a run that has ended; no driver should catch it."""
+
+
+class Decide(Protocol):
+    """What a strategy is to the machine: it takes one of `options`, 0 the calmest.
+
+    `carry_on` tells whether option 0 is the task that runs now, `is_value` whether the
+    choice is of a value (`Machine.choose`) instead of a task.
+    """
+
+    def __call__(self, options: int, carry_on: bool, is_value: bool, /) -> int: ...
+
+
+class Task:
+    """One thread of control: a vCPU, a process, an interrupt.
+
+    `index` is 0 for the first task, then unique and independent of what other tasks do.
+    `until` is the condition of its pending step; None means it may go on.
+    """
+
+    __slots__ = (
+        "away",
+        "children",
+        "context",
+        "coro",
+        "counts",
+        "done",
+        "holders",
+        "index",
+        "name",
+        "rcu_depth",
+        "rcu_section",
+        "seat",
+        "send",
+        "until",
+        "waits_for",
+    )
+
+    def __init__(self, name: str, index: int, coro: Coroutine[Any, Any, object], context: str) -> None:
+        self.name = name
+        self.index = index
+        self.coro = coro
+        self.send = coro.send
+        self.context = context
+        self.until: Callable[[], bool] | None = None
+        self.waits_for = ""
+        self.holders: Callable[[], tuple[str, ...]] | None = None
+        self.done = False
+        self.away = False
+        self.children = 0
+        self.counts: dict[str, int] = {}
+        self.rcu_depth = 0
+        self.rcu_section = 0
+        # The carrier's own: what it needs to resume this task.
+        self.seat: Any = None
+
+    def __repr__(self) -> str:
+        return f"<Task {self.name}>"
+
+
+class Machine:
+    """Runs the tasks of one run. A carrier subclasses it and gives `step`.
+
+    `ended` is how the run came to its end: `complete`, `deadlock`, `livelock`, `raised`
+    or `interrupted`; empty while it goes on. `idle` says that nobody has the baton: all who
+    could go on wait outside. `choices` and `options` are what was taken
+    at each choice point with more than one option, and out of how many (negative where
+    option 0 was not "carry on").
+    """
+
+    carrier = ""
+
+    def __init__(
+        self,
+        decide: Decide,
+        sink: Callable[[Event], None] | None = None,
+        *,
+        steps_max: int = STEPS_MAX,
+    ) -> None:
+        self.steps = 0
+        self.steps_max = steps_max
+        self.stopped = False
+        self.ended = ""
+        self.external = False
+        self.idle = False
+        self.choices: list[int] = []
+        self.options: list[int] = []
+        self.tasks: list[Task] = []
+        self.error: BaseException | None = None
+        self._decide = decide
+        self._sink = sink
+        self._asked_to_end = False
+        self.current = Task("main", 0, _nothing(), "process")
+        self.current.coro.close()
+
+    # --- what tasks use -------------------------------------------------------------
+
+    def step(
+        self,
+        until: Callable[[], bool] | None = None,
+        waits_for: str = "",
+        holders: Callable[[], tuple[str, ...]] | None = None,
+    ) -> Awaitable[None]:
+        """Let others run; return when `until()` holds and this task is chosen.
+
+        `until` is a pure function of lab objects. `waits_for` and `holders` say, for the
+        report of a deadlock, what is waited for and which tasks hold it.
+        """
+        raise NotImplementedError
+
+    async def relax(self) -> None:
+        """cpu_relax, for a loop that tries again: let another task run first, if one can.
+
+        A loop that may carry on at once never lets the calm schedule end. What it sees
+        when it tries again at once is what it saw before, so no order is lost.
+        """
+        me = self.current
+        await self.step(lambda: self.current is not me, _ANOTHER)
+
+    def emit(self, make: Callable[Concatenate[int, str, P], Event], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Make an event of the current step and task, and hand it on."""
+        if self._sink is not None and not self.stopped:
+            self._sink(make(self.steps, self.current.name, *args, **kwargs))
+
+    def choose(self, name: str, *values: T) -> T:
+        """Take one of `values`; the first is the calm one (no signal, no failure)."""
+        if self.stopped:
+            return values[0]
+        if len(values) == 1:
+            return values[0]
+        index = self._decide(len(values), True, True)
+        assert 0 <= index < len(values), f"a strategy took value {index} of {len(values)}"
+        self.choices.append(index)
+        self.options.append(len(values))
+        if index:
+            self.emit(events.ChoiceMade, name, str(values[index]), index)
+        return values[index]
+
+    def fresh(self, kind: str) -> str:
+        """Return a new name, unique in the run and independent of other tasks."""
+        task = self.current
+        n = task.counts.get(kind, 0) + 1
+        task.counts[kind] = n
+        return f"{kind}{task.index}.{n}"
+
+    def start(
+        self,
+        fn: Callable[..., Coroutine[Any, Any, object]],
+        *args: object,
+        name: str,
+        context: str = "process",
+        **kwargs: object,
+    ) -> Task:
+        """Start a task that runs `fn(*args)`; it may run from the next step on."""
+        if any(task.name == name for task in self.tasks):
+            raise LabError(f"a task named {name!r} runs already; give this one another name")
+        parent = self.current
+        parent.children += 1
+        if parent.children >= _CHILDREN_MAX:
+            raise LabError(f"task {parent.name!r} started {_CHILDREN_MAX} tasks; let one task do more of the work")
+        task = Task(name, parent.index * _CHILDREN_MAX + parent.children, fn(*args, **kwargs), context)
+        self.tasks.append(task)
+        self._seat(task)
+        self.emit(events.TaskStarted, name, context)
+        return task
+
+    async def join(self, *tasks: Task) -> None:
+        """Wait until all of `tasks` have ended."""
+        left = list(tasks)
+
+        def all_done() -> bool:
+            # Looked at in every step of everybody: so those that are done are left out.
+            while left and left[-1].done:
+                left.pop()
+            return not left
+
+        await self.step(
+            all_done,
+            "the end of " + ", ".join(task.name for task in tasks),
+            lambda: tuple(task.name for task in tasks if not task.done),
+        )
+        for task in tasks:
+            self.emit(events.TaskJoined, task.name)
+
+    def might_sleep(self, what: str) -> None:
+        """Say that the current task entered something that may sleep."""
+        self.emit(events.MightSleep, what)
+
+    def bug(self, where: str, what: str, about: str = "") -> None:
+        """Say that a BUG_ON was true. A rule judges it; the run goes on."""
+        self.emit(events.BugHit, where, what, about)
+
+    def preempt_disable(self) -> None:
+        """Forbid the current task to sleep, until it enables preemption again."""
+        self.emit(events.PreemptDisabled)
+
+    def preempt_enable(self) -> None:
+        """Take one `preempt_disable` back."""
+        self.emit(events.PreemptEnabled)
+
+    # --- what carriers use ----------------------------------------------------------
+
+    def _seat(self, task: Task) -> None:
+        """Prepare `task` to be resumed by the carrier."""
+
+    def begin(self, main: Coroutine[Any, Any, object]) -> Task:
+        """Make the first task of the run and give it the baton."""
+        task = Task("main", 0, main, "process")
+        self.tasks.append(task)
+        self.current = task
+        self._seat(task)
+        self.emit(events.TaskStarted, "main", "process")
+        return task
+
+    def pass_on(self) -> Task:
+        """Take a step: choose who runs next, the current task among them.
+
+        Raises `RunOver` when nobody can, or when the run is longer than allowed.
+        """
+        self.steps += 1
+        chosen = me = self.current
+        ready = []
+        for task in self.tasks:
+            until = task.until
+            if until is None or until():
+                ready.append(task)
+        options = len(ready)
+        if options > 1:
+            carry_on = me in ready
+            index = self._decide(options, carry_on, False)
+            assert 0 <= index < options, f"a strategy took option {index} of {options}"
+            self.choices.append(index)
+            if carry_on:
+                self.options.append(options)
+                if index:
+                    ready.remove(me)
+                    self.current = chosen = ready[index - 1]
+            else:
+                self.options.append(-options)
+                self.current = chosen = ready[index]
+        elif ready:
+            self.current = chosen = ready[0]
+        elif any(task.away for task in self.tasks):
+            # The baton lies there until one of them comes back.
+            self.idle = True
+        elif me.waits_for is _ANOTHER and me.until is not never:
+            # There is no other: trying again is all that is left.
+            pass
+        else:
+            self._deadlock()
+        if self.steps >= self.steps_max:
+            self._stop_for_length()
+        return chosen
+
+    def finish_task(self, task: Task) -> bool:
+        """Take note that `task` ended. Return whether others are left."""
+        task.done = True
+        task.until = never
+        self.tasks.remove(task)
+        self.emit(events.TaskEnded)
+        if not self.tasks:
+            self.end("complete")
+        return bool(self.tasks)
+
+    def fail_task(self, task: Task, error: BaseException) -> None:
+        """End the run because `task` raised `error`; keep what is not the driver's fault."""
+        if isinstance(error, RunOver):
+            return
+        if isinstance(error, KeyboardInterrupt):
+            self.interrupt()
+            return
+        if isinstance(error, LabError | AssertionError) or not isinstance(error, Exception):
+            self.error = error
+        else:
+            self.emit(events.TaskRaised, f"{type(error).__name__}: {error}", _place(error.__traceback__))
+        self.end("raised")
+
+    def interrupt(self) -> None:
+        """End the run because somebody outside asked for it."""
+        self.emit(events.Interrupted)
+        self.end("interrupted")
+
+    def ask_to_end(self) -> None:
+        """End the run at its next step (from a signal handler: the step in progress is whole)."""
+        self._asked_to_end = True
+        self.steps_max = 0
+
+    def end(self, how: str) -> None:
+        """Stop the baton: from here on steps return at once and events are dropped."""
+        if not self.stopped:
+            self.ended = how
+            self.stopped = True
+
+    def _stop_for_length(self) -> NoReturn:
+        if self._asked_to_end:
+            self.interrupt()
+        else:
+            self.emit(events.StepsExhausted, self.steps_max, self._waiting())
+            self.end("livelock")
+        raise RunOver
+
+    def _deadlock(self) -> NoReturn:
+        self.emit(events.Deadlocked, self._waiting())
+        self.end("deadlock")
+        raise RunOver
+
+    def _waiting(self) -> tuple[Waiting, ...]:
+        return tuple(
+            Waiting(task.name, task.waits_for, task.holders() if task.holders is not None else ())
+            if task.until is not None
+            else Waiting(task.name, "", ())
+            for task in self.tasks
+        )
+
+
+def _place(traceback: TracebackType | None) -> str:
+    """Return `file:line` of the innermost frame that is not the bench's own."""
+    place = "?"
+    while traceback is not None:
+        file = traceback.tb_frame.f_code.co_filename
+        if not file.startswith(_HERE) or place == "?":
+            place = f"{Path(file).name}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return place
+
+
+def never() -> bool:
+    """Be the condition of a task that may not run: it has ended, or waits outside."""
+    return False
+
+
+async def _nothing() -> None:
+    """Be the body of the task that holds the baton before the first one starts."""
