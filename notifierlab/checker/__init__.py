@@ -1,0 +1,10 @@
+"""What must hold: rules as a table, one room a family; it reads events and nothing else."""
+
+from notifierlab.checker.core import (
+    Checker as Checker,
+    explain as explain,
+    RULES as RULES,
+)
+from notifierlab.checker.ledger import LedgerRow as LedgerRow
+from notifierlab.checker.locking import LockEdge as LockEdge
+from notifierlab.checker.rules import Rule as Rule

@@ -1,0 +1,99 @@
+"""The checker itself: takes events, one after the other, and says what was broken."""
+
+from collections.abc import Collection
+from typing import Final
+
+from notifierlab.checker import books, driver, flush, freeing, lifetime, locking, windows
+from notifierlab.checker.ledger import Ledger, LedgerRow
+from notifierlab.checker.locking import LockEdge, LockOrder
+from notifierlab.checker.rules import Judge, Report, Rule, Switches, wire
+from notifierlab.checker.world import World
+from notifierlab.events import Event, Violation
+
+JUDGES: Final[tuple[type[Judge], ...]] = (
+    *freeing.JUDGES,
+    *windows.JUDGES,
+    *locking.JUDGES,
+    *lifetime.JUDGES,
+    *flush.JUDGES,
+    *books.JUDGES,
+    *driver.JUDGES,
+)
+"""Every judge, family by family."""
+
+RULES: Final[tuple[Rule, ...]] = tuple(judge.rule for judge in JUDGES)
+"""Every rule, family by family."""
+
+
+def explain(rule: str) -> str:
+    """What is verified of a rule and what is not, and why.
+
+    Raises:
+        KeyError: there is no such rule.
+    """
+    return {judge.rule.id: judge.__doc__ or "" for judge in JUDGES}[rule]
+
+
+class Checker:
+    """Judges one run by its events, live or from a log.
+
+    Args:
+        switches: the resolved profile of the run, as its header carries it; some rules
+            depend on it. A switch that is missing is off, but `smp` is on.
+        strict: judge by the strict rules as well.
+        disabled: rules to leave out.
+        ledger: keep the ledger. It costs time and memory at each freed page; a search
+            has no use for it.
+    """
+
+    def __init__(
+        self, switches: Switches, *, strict: bool = False, disabled: Collection[str] = (), ledger: bool = True
+    ) -> None:
+        without = frozenset(disabled)
+        self._report = Report(without)
+        self._world = World(removals=strict or ledger)
+        judges = tuple(
+            judge
+            for judge in (make(self._world, self._report, switches) for make in JUDGES)
+            if judge.applies() and (strict or not judge.rule.strict) and judge.rule.id not in without
+        )
+        self._judges = judges
+        self._ledger = Ledger(self._world) if ledger else None
+        # Of two rules that one event breaks, the narrower speaks first: the table begins with the widest.
+        listeners: list[object] = list(reversed(judges))
+        if self._ledger is not None:
+            listeners.append(self._ledger)
+        self._handlers = wire(self._world, listeners)
+        self._last: Event | None = None
+
+    def feed(self, event: Event) -> None:
+        """Takes the next event of the run. Never raises, whatever the log says."""
+        self._last = event
+        for handler in self._handlers.get(type(event), ()):
+            handler(event)
+
+    def finish(self, *, complete: bool) -> list[Violation]:
+        """Ends the run, and returns everything that was broken.
+
+        Args:
+            complete: every task had ended. If not, what may only be said of a whole run
+                is not said.
+        """
+        if complete and self._last is not None:
+            for judge in self._judges:
+                judge.at_end(self._last)
+        return self.violations
+
+    @property
+    def violations(self) -> list[Violation]:
+        """What was broken so far, in the order in which it was found."""
+        return self._report.violations
+
+    def ledger(self) -> list[LedgerRow]:
+        """A row for each freed page and each MMU concerned; empty if it was not kept."""
+        return [] if self._ledger is None else self._ledger.rows()
+
+    @property
+    def lock_edges(self) -> list[LockEdge]:
+        """In which orders locks of a driver's own classes were taken, to be merged over runs."""
+        return [edge for judge in self._judges if isinstance(judge, LockOrder) for edge in judge.edges.values()]

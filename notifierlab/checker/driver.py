@@ -1,0 +1,258 @@
+"""Rules about a driver's own code: it synchronises what it shares, and does not raise.
+
+Order is what synchronisation makes (happens-before), kept as vector clocks:
+
+    lock released       -> taken later: a write hold by any, a read hold by writers only
+    task started        -> its first step;   its last step -> whoever joins it
+    queue woken         -> whoever leaves it later
+    atomic written      -> whoever reads or writes it later
+    RCU section left    -> the synchronize_rcu that waited for it
+    synchronize_rcu     -> sections entered after it began
+
+A release costs no copy: a clock's map is shared by reference and replaced, not changed,
+when its owner learns something new. An acquire that learns nothing is one comparison.
+"""
+
+from msgspec import Struct
+
+from notifierlab import events as ev
+from notifierlab.checker.rules import HIGH, Judge, Report, Rule, Switches
+from notifierlab.checker.world import World
+
+
+class Stamp(Struct, gc=False, eq=False):
+    """What was known at a release: who released, at its own time, knowing what of others."""
+
+    task: str
+    time: int
+    seen: dict[str, int]
+
+
+class Clock:
+    """A task's own time, and the time of each other task up to which it knows all."""
+
+    __slots__ = ("seen", "task", "time")
+
+    def __init__(self, task: str) -> None:
+        self.task = task
+        self.time = 1
+        self.seen: dict[str, int] = {}
+
+    def release(self) -> Stamp:
+        """What whoever acquires this learns."""
+        stamp = Stamp(self.task, self.time, self.seen)
+        self.time += 1
+        return stamp
+
+    def acquire(self, stamp: Stamp) -> None:
+        """Learn what the releaser knew."""
+        task = stamp.task
+        if task == self.task or self.seen.get(task, 0) >= stamp.time:
+            return
+        seen = dict(self.seen)
+        for other, time in stamp.seen.items():
+            if time > seen.get(other, 0):
+                seen[other] = time
+        seen[task] = stamp.time
+        seen.pop(self.task, None)
+        self.seen = seen
+
+    def knows(self, task: str, time: int) -> bool:
+        """Whether what `task` did at `time` is ordered before now."""
+        return task == self.task or self.seen.get(task, 0) >= time
+
+
+class Clocks(dict[str, Clock]):
+    """Clocks by task; one that is first heard of begins."""
+
+    def __missing__(self, task: str) -> Clock:
+        self[task] = clock = Clock(task)
+        return clock
+
+
+class LockStamps(Struct, eq=False):
+    """Releases of a lock: the last write hold, and the read holds since."""
+
+    written: Stamp | None = None
+    read: dict[str, Stamp] = {}
+
+
+class Section(Struct, eq=False):
+    """A synchronize_rcu under way: which tasks' sections it waits for, and what it learnt."""
+
+    waits: dict[str, None]
+    stamps: list[Stamp]
+
+
+class Access(Struct, gc=False, eq=False):
+    """One access to a field: by whom, at its own time, and at which step."""
+
+    task: str
+    time: int
+    step: int
+
+
+class Shared(Struct, eq=False):
+    """A plain field: its last write, and the reads that no write is ordered after yet."""
+
+    written: Access | None = None
+    read: dict[str, Access] = {}
+
+
+class DataRace(Judge):
+    """Two accesses to a plain shared field, one a write, are ordered by synchronisation.
+
+    Verified: each read against the last write, each write against the last write and
+    against every task's last read since. A race is found where it can happen, whether or
+    not this run's order did harm.
+    Not verified: further races of a field after its first; order that a device or the
+    world outside of the machine provides.
+    """
+
+    rule = Rule("data-race", "driver", HIGH, "Accesses to a plain shared field are ordered by synchronisation.")
+
+    def __init__(self, world: World, report: Report, switches: Switches) -> None:
+        super().__init__(world, report, switches)
+        self._clocks = Clocks()
+        self._locks: dict[str, LockStamps] = {}
+        self._ended: dict[str, Stamp] = {}
+        self._queues: dict[str, dict[str, Stamp]] = {}
+        self._atomics: dict[tuple[str, str], Stamp] = {}
+        self._syncs: dict[str, Section] = {}
+        self._synced: dict[str, Stamp] = {}
+        self._left: dict[str, Stamp] = {}
+        self._fields: dict[tuple[str, str], Shared] = {}
+
+    # --- what orders ---
+
+    def on_lock_acquired(self, event: ev.LockAcquired) -> None:
+        stamps = self._locks.get(event.lock)
+        if stamps is None:
+            return
+        written = stamps.written
+        # Most locks are taken by the task that released them last: nothing to learn.
+        if written is not None and written.task != event.task:
+            self._clocks[event.task].acquire(written)
+        if stamps.read and event.mode == "write":
+            clock = self._clocks[event.task]
+            for stamp in stamps.read.values():
+                clock.acquire(stamp)
+
+    def on_lock_released(self, event: ev.LockReleased) -> None:
+        stamps = self._locks.get(event.lock)
+        if stamps is None:
+            stamps = self._locks[event.lock] = LockStamps()
+        stamp = self._clocks[event.task].release()
+        if event.mode == "write":
+            stamps.written = stamp
+            if stamps.read:
+                stamps.read = {}
+        else:
+            stamps.read[event.task] = stamp
+
+    def on_lock_downgraded(self, event: ev.LockDowngraded) -> None:
+        self._locks.setdefault(event.lock, LockStamps()).written = self._clocks[event.task].release()
+
+    def on_task_started(self, event: ev.TaskStarted) -> None:
+        self._clocks[event.name].acquire(self._clocks[event.task].release())
+
+    def on_task_ended(self, event: ev.TaskEnded) -> None:
+        self._ended[event.task] = self._clocks[event.task].release()
+
+    def on_task_joined(self, event: ev.TaskJoined) -> None:
+        stamp = self._ended.get(event.name)
+        if stamp is not None:
+            self._clocks[event.task].acquire(stamp)
+
+    def on_queue_woken(self, event: ev.QueueWoken) -> None:
+        self._queues.setdefault(event.queue, {})[event.task] = self._clocks[event.task].release()
+
+    def on_queue_waited(self, event: ev.QueueWaited) -> None:
+        clock = self._clocks[event.task]
+        for stamp in self._queues.get(event.queue, {}).values():
+            clock.acquire(stamp)
+
+    def on_atomic_read(self, event: ev.AtomicRead | ev.AtomicWritten) -> None:
+        stamp = self._atomics.get((event.owner, event.field))
+        if stamp is not None:
+            self._clocks[event.task].acquire(stamp)
+
+    def on_atomic_written(self, event: ev.AtomicWritten) -> None:
+        self.on_atomic_read(event)
+        self._atomics[event.owner, event.field] = self._clocks[event.task].release()
+
+    def on_rcu_read_entered(self, event: ev.RcuReadEntered) -> None:
+        if self._synced:
+            clock = self._clocks[event.task]
+            for stamp in self._synced.values():
+                clock.acquire(stamp)
+
+    def on_rcu_read_left(self, event: ev.RcuReadLeft) -> None:
+        if self.world.tasks[event.task].rcu:
+            return
+        self._left[event.task] = stamp = self._clocks[event.task].release()
+        for section in self._syncs.values():
+            if event.task in section.waits:
+                del section.waits[event.task]
+                section.stamps.append(stamp)
+
+    def on_rcu_sync_begun(self, event: ev.RcuSyncBegun) -> None:
+        waits: dict[str, None] = {name: None for name, task in self.world.tasks.items() if task.rcu}
+        self._syncs[event.task] = Section(waits, list(self._left.values()))
+        self._synced[event.task] = self._clocks[event.task].release()
+
+    def on_rcu_sync_done(self, event: ev.RcuSyncDone) -> None:
+        section = self._syncs.pop(event.task, None)
+        if section is not None:
+            clock = self._clocks[event.task]
+            for stamp in section.stamps:
+                clock.acquire(stamp)
+
+    # --- what must be ordered ---
+
+    def on_field_read(self, event: ev.FieldRead) -> None:
+        clock = self._clocks[event.task]
+        shared = self._fields.get((event.owner, event.field))
+        if shared is None:
+            shared = self._fields[event.owner, event.field] = Shared()
+        written = shared.written
+        if written is not None and not clock.knows(written.task, written.time):
+            self._found(event, "reads", written, "wrote")
+        read = shared.read.get(event.task)
+        if read is None or read.time != clock.time:
+            shared.read[event.task] = Access(event.task, clock.time, event.step)
+
+    def on_field_written(self, event: ev.FieldWritten) -> None:
+        clock = self._clocks[event.task]
+        shared = self._fields.get((event.owner, event.field))
+        if shared is None:
+            shared = self._fields[event.owner, event.field] = Shared()
+        written = shared.written
+        if written is not None and not clock.knows(written.task, written.time):
+            self._found(event, "writes", written, "wrote")
+        if shared.read:
+            for read in shared.read.values():
+                if not clock.knows(read.task, read.time):
+                    self._found(event, "writes", read, "read")
+            shared.read = {}
+        shared.written = Access(event.task, clock.time, event.step)
+
+    def _found(self, event: ev.FieldRead | ev.FieldWritten, does: str, other: Access, did: str) -> None:
+        name = f"{event.owner}.{event.field}"
+        message = f"{event.task} {does} {name}, which {other.task} {did} at step {other.step}; nothing orders the two"
+        self.broken(event, message, name)
+
+
+class DriverRaised(Judge):
+    """Code of a driver, guest or scenario does not raise.
+
+    Verified: the machine's own report; the run ends there.
+    """
+
+    rule = Rule("driver-raised", "driver", HIGH, "No code of a driver, guest or scenario raises.")
+
+    def on_task_raised(self, event: ev.TaskRaised) -> None:
+        self.broken(event, f"{event.task} raised {event.error} in {event.where}", event.task)
+
+
+JUDGES: tuple[type[Judge], ...] = (DataRace, DriverRaised)
