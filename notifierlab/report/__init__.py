@@ -1,0 +1,1 @@
+"""How a run is shown: the story in lanes, the ledger as a table."""
