@@ -1,0 +1,1 @@
+"""Which orders to try: one run, strategies, the search, and what to do with what it finds."""

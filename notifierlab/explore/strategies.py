@@ -1,0 +1,293 @@
+"""How a search picks its next run, and a run its next choice.
+
+A run is a function of its choices: who goes next at each step where more than one task
+may, and the value of each `host.choose`. Choice 0 is always the calm one: carry on, no
+fault. So a schedule is a list of small numbers, the empty list is the calmest run, and
+what makes a schedule interesting is where it is not 0.
+
+A choice is *free* where the current task cannot carry on: somebody else must go next
+anyhow. Everywhere else, not taking 0 is a *deviation*: a preemption, or a fault.
+
+A strategy sees a run through three doors: `new_run` (is there another, and from where),
+`begin_run` (the machine, for a strategy that wants to know who is ready and what was
+touched), `choose`; `end_run` hands it the result.
+"""
+
+import random
+from array import array
+from collections.abc import Sequence
+from typing import Final, Protocol, TYPE_CHECKING
+
+from notifierlab.machine.sched import LabError, Machine
+
+if TYPE_CHECKING:
+    from notifierlab.explore.run import RunResult
+
+
+class Divergence(LabError):
+    """A schedule met a choice that was not there when it was recorded."""
+
+
+class Strategy(Protocol):
+    """What the search asks for. One object serves all runs of one search."""
+
+    name: str
+
+    def new_run(self) -> bool:
+        """Prepare the next run; return whether there is one."""
+
+    def begin_run(self, machine: Machine) -> None:
+        """See the machine of the run that begins."""
+
+    def choose(self, options: int, carry_on: bool, is_value: bool) -> int:
+        """Take one of `options`; `carry_on` and `is_value` as `machine.Decide` has them."""
+
+    def end_run(self, result: "RunResult") -> None:
+        """Learn from a run that ended."""
+
+
+class Replay:
+    """One run by its recorded choices; beyond them, the calm ones.
+
+    When `strict`, a recorded choice that is not on offer is a `Divergence`; otherwise the
+    calm choice is taken in its place.
+    """
+
+    name = "replay"
+
+    def __init__(self, choices: Sequence[int] = (), *, strict: bool = True) -> None:
+        self._choices = choices
+        self._strict = strict
+        self._next = 0
+        self._runs = 0
+
+    def new_run(self) -> bool:
+        """Return true once: there is one run to replay."""
+        self._runs += 1
+        return self._runs == 1
+
+    def begin_run(self, machine: Machine) -> None:
+        """Start again at the first choice."""
+        self._next = 0
+
+    def choose(self, options: int, carry_on: bool, is_value: bool) -> int:
+        """Take the recorded choice."""
+        at = self._next
+        self._next = at + 1
+        if at >= len(self._choices):
+            return 0
+        choice = self._choices[at]
+        if 0 <= choice < options:
+            return choice
+        if self._strict:
+            raise Divergence(
+                f"choice {at + 1} of the schedule takes option {choice}, but only {options} are on offer there; the "
+                "scenario, driver or profile is not the one that was recorded, or it does not repeat itself"
+            )
+        return 0
+
+    def end_run(self, result: "RunResult") -> None:
+        """Learn nothing."""
+
+
+class Calm(Replay):
+    """The calmest run: everybody carries on, nothing fails."""
+
+    name = "calm"
+
+    def __init__(self) -> None:
+        super().__init__(())
+
+
+_FAULT_RATES: Final = (0.0, 0.0625, 0.25)
+
+
+class RandomWalk:
+    """Draws each next task evenly; run `i` of seed `s` is run 0 of seed `s + i`.
+
+    How often a value is not the calm one is drawn anew for each run: never, one time in
+    16, or one in 4. With a coin at each, hardly any run would get past its first fault.
+    """
+
+    name = "random"
+
+    def __init__(self, seed: int = 0) -> None:
+        self.first_seed = seed
+        self._runs = 0
+        self._draw = random.Random(seed).random
+        self._fault_rate = 0.0
+
+    @property
+    def seed(self) -> int:
+        """The seed that repeats the current run as a first run."""
+        return self.first_seed + max(self._runs - 1, 0)
+
+    def new_run(self) -> bool:
+        """Return true: there is always another run."""
+        self._runs += 1
+        return True
+
+    def begin_run(self, machine: Machine) -> None:
+        """Seed the run. Python promises that `random()` of an int seed stays the same."""
+        self._draw = random.Random(self.seed).random
+        self._fault_rate = _FAULT_RATES[int(self._draw() * len(_FAULT_RATES))]
+
+    def choose(self, options: int, carry_on: bool, is_value: bool) -> int:
+        """Draw."""
+        if not is_value:
+            return int(self._draw() * options)
+        if self._draw() >= self._fault_rate:
+            return 0
+        return 1 + int(self._draw() * (options - 1))
+
+    def end_run(self, result: "RunResult") -> None:
+        """Learn nothing: runs are independent."""
+
+
+class _Record:
+    """One run that was executed: its forced choices, and what was on offer after them.
+
+    `options` has the options of every choice point from the end of `prefix` on, negative
+    where the choice was free (see `Machine.options`). `cursor` and `option` say which
+    alternative is next.
+    """
+
+    __slots__ = ("cursor", "option", "options", "prefix")
+
+    def __init__(self, prefix: Sequence[int], options: Sequence[int]) -> None:
+        self.prefix = array("H", prefix)
+        self.options = array("h", options)
+        self.cursor = 0
+        self.option = 1
+
+    def next_prefix(self, *, free: bool) -> "array[int] | None":
+        """Return the next way to depart from this run, at a free choice or a paid one."""
+        options = self.options
+        while self.cursor < len(options):
+            on_offer = options[self.cursor]
+            if (on_offer < 0) == free and self.option < abs(on_offer):
+                child = self.prefix + array("H", bytes(2 * self.cursor)) + array("H", (self.option,))
+                self.option += 1
+                return child
+            self.cursor += 1
+            self.option = 1
+        return None
+
+    def rewind(self) -> None:
+        self.cursor = 0
+        self.option = 1
+
+
+class Bounded:
+    """Every order with at most `bound` deviations: first 0, then 1, and so on.
+
+    A schedule is written without its trailing zeros; each one is then the child of exactly
+    one other (cut it before its last choice that is not 0), so a walk over that tree
+    executes each order exactly once. A child that departs at a free choice belongs to
+    the level of its parent, one that departs elsewhere to the next. Only executed runs are
+    kept, and expanded when their turn comes.
+
+    `counts[k]` is how many orders with exactly `k` deviations were executed, `finished`
+    how many levels are complete; `exhausted` says that no level beyond has an order.
+    """
+
+    name = "bounded"
+
+    def __init__(self, bound: int = 2) -> None:
+        self.bound = bound
+        self.counts: list[int] = [0]
+        self.finished = 0
+        self.exhausted = False
+        self._prefix: array[int] = array("H")
+        self._next = 0
+        self._begun = False
+        self._free: list[_Record] = []
+        self._parents: list[_Record] = []
+        self._children: list[_Record] = []
+
+    def new_run(self) -> bool:
+        """Take the next order of this level, else the first of the next one."""
+        if not self._begun:
+            self._begun = True
+            return True
+        prefix = self._next_prefix()
+        if prefix is None:
+            return False
+        self._prefix = prefix
+        return True
+
+    def begin_run(self, machine: Machine) -> None:
+        """Start at the first choice."""
+        self._next = 0
+
+    def choose(self, options: int, carry_on: bool, is_value: bool) -> int:
+        """Follow the prefix, then stay calm."""
+        at = self._next
+        self._next = at + 1
+        if at >= len(self._prefix):
+            return 0
+        choice = self._prefix[at]
+        if choice >= options:
+            raise Divergence(
+                f"choice {at + 1} had more than {choice} options in an earlier run and has {options} now: the scenario "
+                "or driver does not repeat itself (time, random numbers, the order of a set, state kept between runs?)"
+            )
+        return choice
+
+    def end_run(self, result: "RunResult") -> None:
+        """Keep what is needed to depart from this run later."""
+        self.counts[-1] += 1
+        if len(result.options) < len(self._prefix):
+            raise Divergence(
+                f"a run ended after {len(result.options)} choices where an earlier one had {len(self._prefix)}: the "
+                "scenario or driver does not repeat itself (time, random numbers, state kept between runs?)"
+            )
+        rest = result.options[len(self._prefix) :]
+        if rest:
+            record = _Record(self._prefix, rest)
+            self._children.append(record)
+            if min(rest) < 0:
+                self._free.append(record)
+
+    def _next_prefix(self) -> "array[int] | None":
+        while True:
+            prefix = self._next_of(self._free, free=True) or self._next_of(self._parents, free=False)
+            if prefix is not None:
+                return prefix
+            self._finish_level()
+            if self.exhausted or self.finished > self.bound:
+                return None
+            self.counts.append(0)
+
+    def _next_of(self, records: list[_Record], *, free: bool) -> "array[int] | None":
+        while records:
+            prefix = records[-1].next_prefix(free=free)
+            if prefix is not None:
+                return prefix
+            records.pop().rewind()
+        return None
+
+    def _finish_level(self) -> None:
+        """Let the runs of this level be the parents of the next, first ones first."""
+        self.finished = len(self.counts)
+        self._parents = [record for record in reversed(self._children) if max(record.options) > 1]
+        self._children = []
+        self.exhausted = not self._parents
+
+
+STRATEGIES: Final = ("bounded", "random")
+"""What `explore --strategy` may name."""
+
+
+def make_strategy(name: str, *, bound: int, seed: int) -> "Bounded | RandomWalk":
+    """Return the strategy called `name`; `bound` and `seed` are for those that use them."""
+    if name == "bounded":
+        return Bounded(bound)
+    if name == "random":
+        return RandomWalk(seed)
+    raise LabError(f"no strategy {name!r}; there are: {', '.join(STRATEGIES)}")
+
+
+def deviations(choices: Sequence[int], options: Sequence[int]) -> int:
+    """Count the choices that were neither calm nor free."""
+    return sum(1 for choice, on_offer in zip(choices, options, strict=True) if choice and on_offer > 0)
