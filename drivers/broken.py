@@ -1,0 +1,160 @@
+"""Drivers with exactly one thing wrong, said in one line, in one method.
+
+Each is a mutant that the checker must catch: the table at the end says by which rules, and
+in which scenario the wrong order can be found.
+"""
+
+from typing import Final
+
+from drivers.broken_gru import (
+    GruAsksNobody,
+    GruCountsAfterFlush,
+    GruForgetsOneContext,
+    GruForgetsWakeup,
+    GruIgnoresInvalidatePage,
+    GruKeepsReference,
+    GruWithoutHardwareCancel,
+)
+from drivers.broken_kvm import (
+    KvmAsksToRead,
+    KvmBooleanCount,
+    KvmBumpsSeqAfterUnlock,
+    KvmDeletesSlotOnly,
+    KvmDestroysUnderVCpus,
+    KvmFlushDoesNotWait,
+    KvmFlushesAfterUnlock,
+    KvmForgetsCount,
+    KvmForgetsPut,
+    KvmForgetsSeq,
+    KvmForgetsYoung,
+    KvmFreesBeforeUnregister,
+    KvmIgnoresInvalidatePage,
+    KvmIgnoresRegisterError,
+    KvmLooksUpUnderMmuLock,
+    KvmLowersCountFirst,
+    KvmNeverFlushes,
+    KvmNeverReleases,
+    KvmNeverUnregisters,
+    KvmSamplesSeqLate,
+    KvmSkipsOneVCpu,
+    KvmSleepsInCallback,
+    KvmStartNeverClears,
+    KvmUnlockedCount,
+)
+from notifierlab import Mutant
+
+
+def _mutant(name: str, driver: type, rules: tuple[str, ...], scenario: str) -> Mutant:
+    # The sentence is the class's own.
+    sentence = driver.__doc__
+    assert sentence is not None, f"{driver.__name__} does not say what is wrong with it"
+    return Mutant(name, "driver", sentence, rules, scenario, driver)
+
+
+MUTANTS: Final[dict[str, Mutant]] = {
+    mutant.name: mutant
+    for mutant in (
+        _mutant(
+            "kvm-samples-seq-late",
+            KvmSamplesSeqLate,
+            ("stale-lookup", "freed-while-reachable"),
+            "kvm-fault-vs-truncate",
+        ),
+        _mutant(
+            "kvm-forgets-count",
+            KvmForgetsCount,
+            ("mapped-inside-window", "freed-while-reachable"),
+            "kvm-fault-vs-munmap",
+        ),
+        _mutant("kvm-forgets-seq", KvmForgetsSeq, ("stale-lookup", "freed-while-reachable"), "kvm-fault-vs-munmap"),
+        _mutant("kvm-forgets-put", KvmForgetsPut, ("pin-imbalance",), "kvm-fault-vs-munmap"),
+        _mutant("kvm-asks-to-read", KvmAsksToRead, ("write-without-permission", "wrong-data"), "fork-vs-guest-write"),
+        _mutant(
+            "kvm-looks-up-under-mmu-lock",
+            KvmLooksUpUnderMmuLock,
+            ("lock-order", "sleep-in-atomic", "deadlock"),
+            "kvm-fault-vs-truncate",
+        ),
+        _mutant(
+            "kvm-bumps-seq-after-unlock",
+            KvmBumpsSeqAfterUnlock,
+            ("stale-lookup", "freed-while-reachable"),
+            "reclaim-vs-guest",
+        ),
+        _mutant("kvm-boolean-count", KvmBooleanCount, ("window-count", "mapped-inside-window"), "overlapping-windows"),
+        _mutant(
+            "kvm-lowers-count-first",
+            KvmLowersCountFirst,
+            ("data-race", "stale-lookup", "freed-while-reachable"),
+            "kvm-fault-vs-munmap",
+        ),
+        _mutant("kvm-unlocked-count", KvmUnlockedCount, ("data-race",), "kvm-fault-vs-munmap"),
+        _mutant("kvm-start-never-clears", KvmStartNeverClears, ("freed-while-reachable",), "kvm-fault-vs-munmap"),
+        _mutant(
+            "kvm-ignores-invalidate-page", KvmIgnoresInvalidatePage, ("freed-while-reachable",), "reclaim-vs-guest"
+        ),
+        _mutant("kvm-forgets-young", KvmForgetsYoung, ("young-lost",), "aging-vs-guest"),
+        _mutant("kvm-sleeps-in-callback", KvmSleepsInCallback, ("sleep-in-atomic",), "kvm-fault-vs-munmap"),
+        _mutant("kvm-never-flushes", KvmNeverFlushes, ("flush-late", "freed-while-reachable"), "kvm-fault-vs-munmap"),
+        _mutant(
+            "kvm-flushes-after-unlock", KvmFlushesAfterUnlock, ("flush-late", "freed-while-reachable"), "flush-skip"
+        ),
+        _mutant(
+            "kvm-flush-does-not-wait",
+            KvmFlushDoesNotWait,
+            ("flush-incomplete", "freed-while-reachable"),
+            "kvm-fault-vs-munmap",
+        ),
+        _mutant(
+            "kvm-skips-one-vcpu", KvmSkipsOneVCpu, ("flush-incomplete", "freed-while-reachable"), "kvm-fault-vs-munmap"
+        ),
+        _mutant(
+            "kvm-ignores-register-error", KvmIgnoresRegisterError, ("unregistered-driver-maps",), "register-interrupted"
+        ),
+        _mutant(
+            "kvm-destroys-under-vcpus",
+            KvmDestroysUnderVCpus,
+            ("mapped-after-release", "unregistered-driver-maps"),
+            "destroy-vs-guest",
+        ),
+        _mutant("kvm-never-releases", KvmNeverReleases, ("freed-while-reachable",), "unregister-vs-exit"),
+        _mutant(
+            "kvm-frees-before-unregister", KvmFreesBeforeUnregister, ("call-after-unregister",), "unregister-vs-munmap"
+        ),
+        _mutant("kvm-never-unregisters", KvmNeverUnregisters, ("mm-pin",), "kvm-fault-vs-munmap"),
+        _mutant("kvm-deletes-slot-only", KvmDeletesSlotOnly, ("freed-while-reachable",), "slot-vs-munmap"),
+        _mutant(
+            "gru-hardware-cancel-off",
+            GruWithoutHardwareCancel,
+            ("stale-lookup", "mapped-inside-window", "freed-while-reachable"),
+            "gru-dropin-vs-truncate",
+        ),
+        _mutant(
+            "gru-no-range-active",
+            GruAsksNobody,
+            ("mapped-inside-window", "freed-while-reachable"),
+            "gru-dropin-vs-truncate",
+        ),
+        _mutant("gru-forgets-wakeup", GruForgetsWakeup, ("deadlock",), "gru-dropin-vs-truncate"),
+        _mutant(
+            "gru-counts-after-flush",
+            GruCountsAfterFlush,
+            ("mapped-inside-window", "freed-while-reachable"),
+            "gru-dropin-vs-truncate",
+        ),
+        _mutant(
+            "gru-forgets-one-context",
+            GruForgetsOneContext,
+            ("flush-incomplete", "freed-while-reachable"),
+            "gru-dropin-vs-munmap",
+        ),
+        _mutant(
+            "gru-ignores-invalidate-page",
+            GruIgnoresInvalidatePage,
+            ("wrong-data", "freed-while-reachable"),
+            "cow-vs-guest-read",
+        ),
+        _mutant("gru-keeps-reference", GruKeepsReference, ("pin-imbalance",), "gru-dropin-vs-munmap"),
+    )
+}
+"""Every broken driver: its name, what is wrong, the rules that must speak, and where."""

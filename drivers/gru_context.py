@@ -1,0 +1,181 @@
+"""One context of a GRU: instructions of one thread, and where it is loaded (K 6.2, 6.7).
+
+An instruction uses the mm's own addresses. What its TLB has not, the host must drop in:
+at once by an interrupt, or, where that cannot tell, by a call of the user.
+"""
+
+import enum
+from collections.abc import Awaitable, Callable
+from typing import ClassVar, Concatenate, Final, ParamSpec, TYPE_CHECKING
+
+from notifierlab import Content, Mutex, PAGE_SIZE, SharedState, SpinLock, Tlb, Va
+
+if TYPE_CHECKING:
+    from drivers.gru import GruMmu
+
+P = ParamSpec("P")
+
+GSEG_START: Final = Va(0x7000_0000_0000)
+"""Where a context is mapped. Model: all of them at one place, which mmap never gives out."""
+
+GSEG_END: Final = Va(GSEG_START + 64 * PAGE_SIZE)
+
+
+class Dropin(enum.Enum):
+    """What became of a drop-in."""
+
+    DONE = "done, or void; the instruction goes on and shows which"
+    RETRY = "a window is open"
+    ASLEEP = "only a look-up that may sleep could tell"
+    NO_ASID = "the mm is going away"
+    FAULT = "there is no memory"
+
+
+class GruContext(SharedState):
+    """gru_thread_state with its hardware: the processor on which GRU programs run."""
+
+    is_lab_object: ClassVar[bool] = True
+
+    def __init__(self, gms: "GruMmu", name: str, *, interrupts: bool = True) -> None:
+        super().__init__(gms.machine, name)
+        self.gms = gms
+        self.interrupts = interrupts
+        self.tlb = Tlb(gms.machine, gms.name, name)
+        self.cch = gms.new_hardware(self.tlb)
+        self.ts_ctxlock = Mutex(gms.machine, f"{name}.ts_ctxlock", "ts_ctxlock")
+        self.cch_lock = SpinLock(gms.machine, f"{name}.cch_lock", "cch_lock")
+
+    async def run(
+        self, program: Callable[Concatenate["GruContext", P], Awaitable[object]], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        """Let a thread of the mm issue instructions and wait for them, until `program` ends."""
+        if await self.gms.mm.mmget_not_zero():
+            await program(self, *args, **kwargs)
+            await self.gms.mm.mmput()
+
+    async def close(self, *, exiting: bool = False) -> None:
+        """The GSEG is unmapped: by munmap, or `exiting` by exit_mmap, without mmap_sem."""
+        if exiting:
+            await self._close(zap=False)
+            return
+        async with self.gms.mm.mmap_sem.write():
+            await self._close(zap=True)
+
+    async def _close(self, *, zap: bool) -> None:
+        async with self.ts_ctxlock:
+            if self.is_loaded():
+                await self.unload(zap=zap)
+        await self.gms.drop()
+
+    # What an instruction does. Both return None when there is no memory at `va`.
+
+    async def read(self, va: Va) -> Content | None:
+        """Load from `va`."""
+        return await self._access(va, write=False, value=0)
+
+    async def write(self, va: Va, value: int) -> Content | None:
+        """Store `value` to `va`; return the content as it is in memory now."""
+        return await self._access(va, write=True, value=value)
+
+    async def _access(self, va: Va, *, write: bool, value: int) -> Content | None:
+        while True:
+            content = await self.tlb.use(va, write=write, value=value)
+            if content is not None:
+                return content
+            if not await self._resolve(va, write=write):
+                return None
+
+    async def _resolve(self, va: Va, *, write: bool) -> bool:
+        """Resolve a miss, or try to; false if there is no memory."""
+        if self.interrupts and self.is_loaded() and await self.interrupt(va, write=write):
+            return True
+        return await self._call_os(va, write=write)
+
+    async def interrupt(self, va: Va, *, write: bool) -> bool:
+        """A miss raises an interrupt; return whether that was all it needed."""
+        results = []
+
+        async def handler() -> None:
+            results.append(await self.gms.interrupt(self, va, write=write))
+
+        await self.machine.join(self.machine.start(handler, name=self.machine.fresh("gru_intr"), context="interrupt"))
+        return results == [Dropin.DONE]
+
+    async def _call_os(self, va: Va, *, write: bool) -> bool:
+        """gru_handle_user_call_os, after the fault that loads the context where it must."""
+        async with self.gms.mm.mmap_sem.read(), self.ts_ctxlock:
+            if self.is_loaded() or await self.load():
+                return await self.gms.user_dropin(self, va, write=write) is Dropin.DONE
+        await self._wait_for_room()
+        return True
+
+    # Where it is loaded. The caller holds ts_ctxlock.
+
+    def is_loaded(self) -> bool:
+        """Whether the context has hardware to run on."""
+        return self.tlb.running
+
+    async def load(self) -> bool:
+        """Get a free context of the chiplet, or steal one; false if that failed."""
+        chiplet = self.gms.chiplet
+        while not await chiplet.assign(self):
+            # Whoever steals makes room; somebody else may be quicker to take it.
+            if not await self.gms.steal_context(self):
+                return False
+        async with self.cch_lock:
+            await self.gms.start_context(self)
+        return True
+
+    async def unload(self, *, zap: bool = True) -> None:
+        """Give the context of the chiplet back.
+
+        With `zap` the GSEG's ptes go first, so that its user faults: a window of the mm,
+        for which mmap_sem should be held.
+        """
+        if zap:
+            await self.gms.mm.zap_vma_ptes(GSEG_START, GSEG_END)
+        async with self.cch_lock:
+            await self.gms.stop_context(self)
+        await self.gms.chiplet.unassign(self)
+
+    async def _wait_for_room(self) -> None:
+        # Model: not 20 ms, but until another try may succeed.
+        chiplet = self.gms.chiplet
+
+        def worth_a_try() -> bool:
+            occupants = chiplet.occupants.peek()
+            return len(occupants) < chiplet.contexts or any(_could_be_stolen(other) for other in occupants)
+
+        await self.machine.step(worth_a_try, f"a free context of {chiplet.name}")
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def _could_be_stolen(context: object) -> bool:
+    assert isinstance(context, GruContext)
+    return context.ts_ctxlock.is_free() and context.gms.mm.mmap_sem.writer is None
+
+
+class InFlight:
+    """Instructions of a context whose thread is gone: they run on, and nobody calls for them."""
+
+    def __init__(self, context: GruContext) -> None:
+        self.context = context
+        self.tlb = context.tlb
+
+    async def read(self, va: Va) -> Content | None:
+        """Load from `va`; None when a miss could not be resolved."""
+        return await self._access(va, write=False, value=0)
+
+    async def write(self, va: Va, value: int) -> Content | None:
+        """Store `value` to `va`."""
+        return await self._access(va, write=True, value=value)
+
+    async def _access(self, va: Va, *, write: bool, value: int) -> Content | None:
+        while True:
+            content = await self.tlb.use(va, write=write, value=value)
+            if content is not None:
+                return content
+            if not self.context.is_loaded() or not await self.context.interrupt(va, write=write):
+                return None
