@@ -1,0 +1,5 @@
+"""`python -m notifierlab`."""
+
+from notifierlab.cli import main
+
+main()

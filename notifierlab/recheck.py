@@ -1,0 +1,221 @@
+"""The checker over logs: reads them back, judges them, and needs no simulator for it.
+
+Each log is judged by itself. Two or more logs are also judged together: locks that one
+log takes in an order and another in the opposite one are an inversion, even if neither
+deadlocked.
+
+A log that was cut off is judged as far as it goes; what is found in it stands, and if
+nothing is found the verdict is undecided.
+"""
+
+import sys
+import time
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from notifierlab.checker import Checker, LedgerRow, LockEdge, RULES
+from notifierlab.errors import InputError, unknown_name
+from notifierlab.events import Event, Violation
+from notifierlab.explore.kinds import severity
+from notifierlab.explore.lock_graph import inversion, LockGraph
+from notifierlab.reading import LogReader
+from notifierlab.report.lanes import Glyphs
+from notifierlab.report.ledger import ledger_table
+from notifierlab.report.outcome import EXIT_STATUS, Outcome
+from notifierlab.report.story import story
+from notifierlab.trace import RunHeader, Verdict, verdict_of, VerdictWord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What the checker says about one log. `claimed` is the log's own verdict line, if it has one."""
+
+    name: str
+    header: RunHeader
+    violations: tuple[Violation, ...]
+    complete: bool
+    events: int
+    steps: int
+    claimed: Verdict | None
+    ledger: tuple[LedgerRow, ...]
+    lock_edges: tuple[LockEdge, ...]
+
+    @property
+    def verdict(self) -> VerdictWord:
+        """What was found stands; nothing found in half a log decides nothing."""
+        return verdict_of(self.violations, complete=self.complete)
+
+    @property
+    def disagrees(self) -> bool:
+        """Whether the log claims another verdict than the checker now gives."""
+        return self.claimed is not None and self.claimed.verdict != self.verdict
+
+
+def open_log(name: str) -> BinaryIO:
+    """The log called `name`; `-` is standard input."""
+    if name == "-":
+        return sys.stdin.buffer
+    try:
+        return Path(name).open("rb")
+    except OSError as error:
+        raise InputError(f"Cannot read the log {name}: {error.strerror}. Is the path right?") from None
+
+
+def read_log(name: str) -> tuple[LogReader, list[Event]]:
+    """A whole log in memory, with the reader that knows its header and end."""
+    with open_log(name) as file:
+        reader = LogReader(file, name)
+        return reader, list(reader)
+
+
+def check_log(file: BinaryIO, name: str, *, strict: bool = False, rules: Collection[str] = ()) -> Checked:
+    """Judges one log while reading it.
+
+    Args:
+        file: the log.
+        name: what messages call it.
+        strict: judge by the strict rules as well; a log that was made so always is.
+        rules: judge by these rules alone; empty means all.
+    """
+    reader = LogReader(file, name)
+    return check_events(reader, reader, strict=strict, rules=rules)
+
+
+def check_events(
+    reader: LogReader,
+    events: Iterable[Event],
+    *,
+    strict: bool = False,
+    rules: Collection[str] = (),
+    ledger: bool = False,
+) -> Checked:
+    """Judges the events of a log; `reader` is asked for the log's end when they are through.
+
+    `ledger` asks for the ledger as well, which has a row for each freed page.
+    """
+    strict = strict or reader.header.strict
+    checker = Checker(reader.header.switches, strict=strict, disabled=rules_but(rules))
+    feed = checker.feed
+    steps = 0
+    for event in events:
+        feed(event)
+        steps = event.step
+    # An interrupted run has a verdict line, but the end that some rules wait for never came.
+    complete = reader.verdict is not None and reader.verdict.ended == "complete"
+    checker.finish(complete=complete)
+    decided = reader.verdict is not None and reader.verdict.ended != "interrupted"
+    return Checked(
+        name=reader.name,
+        header=reader.header,
+        violations=tuple(checker.violations),
+        complete=decided,
+        events=reader.events_read,
+        steps=reader.verdict.steps if reader.verdict else steps,
+        claimed=reader.verdict,
+        ledger=tuple(checker.ledger()) if ledger else (),
+        lock_edges=tuple(checker.lock_edges),
+    )
+
+
+def rules_but(rules: Collection[str]) -> frozenset[str]:
+    """Every rule except these; none when there are none. An unknown rule is an error."""
+    known = [rule.id for rule in RULES]
+    for rule in rules:
+        if rule not in known:
+            raise unknown_name("rule", rule, known, listing="notifierlab rules")
+    return frozenset(known) - frozenset(rules) if rules else frozenset()
+
+
+def merged_inversions(logs: Sequence[Checked]) -> list[Violation]:
+    """The inversions of lock order that only several logs together show."""
+    graph: LockGraph[int] = LockGraph()
+    found = []
+    for n, log in enumerate(logs):
+        for edge in log.lock_edges:
+            cycle = graph.add(edge.outer, edge.inner, n)
+            if cycle is not None and len(dict.fromkeys(run for _, _, run in cycle)) > 1:
+                found.append(inversion([(outer, inner) for outer, inner, _ in cycle], log.steps, edge.task))
+    return found
+
+
+# --- what the commands show -----------------------------------------------------------
+
+
+def check_logs(names: Sequence[str], *, strict: bool, rules: Collection[str]) -> Outcome:
+    """Judges logs, each by itself and all together."""
+    rules_but(rules)
+    begin = time.perf_counter()
+    logs = []
+    for name in names:
+        with open_log(name) as file:
+            logs.append(check_log(file, name, strict=strict, rules=rules))
+    found = [(violation, log.name) for log in logs for violation in log.violations]
+    if not rules or "lock-order" in rules:
+        found += [(violation, "together") for violation in merged_inversions(logs)]
+    found.sort(key=lambda each: severity_of(each[0]))
+    violations = tuple(violation for violation, _ in found)
+    return Outcome(
+        about=", ".join(names),
+        verdict=verdict_of(violations, complete=all(log.complete for log in logs)),
+        violations=violations,
+        where=tuple(place for _, place in found) if len(logs) > 1 else (),
+        runs=len(logs),
+        steps=sum(log.steps for log in logs),
+        events=sum(log.events for log in logs),
+        bound="this one run" if len(logs) == 1 else f"these {len(logs)} runs",
+        seconds=time.perf_counter() - begin,
+        notes=tuple(note for log in logs for note in _notes(log, alone=len(logs) == 1)),
+    )
+
+
+def tell(name: str, *, rules: Collection[str], width: int, glyphs: Glyphs) -> tuple[str, int]:
+    """The story of the most severe violation of a log, and the exit status."""
+    rules_but(rules)
+    reader, events = read_log(name)
+    checked = check_events(reader, events)
+    wanted = [each for each in checked.violations if not rules or each.rule in rules]
+    if not wanted:
+        status = EXIT_STATUS[verdict_of((), complete=checked.complete)]
+        return _no_story(checked, rules), status
+    violation = min(wanted, key=severity_of)
+    text = story(events, violation, others=checked.violations, log=name, width=width, glyphs=glyphs)
+    return text, EXIT_STATUS["violated"]
+
+
+def ledger_of(name: str, *, as_json: bool, width: int) -> tuple[str, int]:
+    """The ledger of a log, and the exit status that `check` gives it."""
+    with open_log(name) as file:
+        reader = LogReader(file, name)
+        checked = check_events(reader, reader, ledger=True)
+    if as_json:
+        text = msgspec.json.format(msgspec.json.encode(checked.ledger), indent=2).decode() + "\n"
+    else:
+        text = ledger_table(checked.ledger, width=width)
+    return text, EXIT_STATUS[checked.verdict]
+
+
+def severity_of(violation: Violation) -> tuple[int, int, int]:
+    """What a violation sorts by: the most severe rule first, then the rules' order, then the earliest."""
+    return (*severity(violation.rule), violation.step)
+
+
+def _notes(log: Checked, *, alone: bool) -> list[str]:
+    name = "the log" if alone else log.name
+    notes = []
+    if log.claimed is None:
+        notes.append(f"{name} was cut off after {log.events} events: it has no verdict line; judged as far as it goes")
+    elif log.disagrees:
+        notes.append(f"the verdict line of {name} says {log.claimed.verdict}, the checker says {log.verdict}")
+    return notes
+
+
+def _no_story(checked: Checked, rules: Collection[str]) -> str:
+    what = " and ".join(rules) if rules else "any rule"
+    others = ", ".join(dict.fromkeys(each.rule for each in checked.violations))
+    rest = f" It shows {others}." if others else ""
+    cut = "" if checked.complete else " (The log was cut off.)"
+    return f"{checked.name} shows no violation of {what}: there is no story to tell.{rest}{cut}\n"
