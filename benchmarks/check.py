@@ -74,7 +74,7 @@ def main() -> None:
     log = log_of(request, spec, events)
     silent, emitting, checked, live, ledger, writing, reading = best_seconds(
         lambda: unchecked(spec, None),
-        lambda: unchecked(spec, lambda event: None),
+        lambda: unchecked(spec, lambda _: None),
         lambda: run_once(spec, _walk()),
         lambda: feed(spec, events, ledger=False),
         lambda: feed(spec, events, ledger=True),

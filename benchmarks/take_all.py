@@ -6,6 +6,7 @@ no lock is shared, so each vma is one more lock. Run as `python benchmarks/take_
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from timing import table, target
 
@@ -13,8 +14,9 @@ from notifierlab.explore.run import run_once, RunSpec
 from notifierlab.explore.strategies import Calm
 from notifierlab.host import Host
 from notifierlab.machine.carriers import new_machine, run_machine
-from notifierlab.mm.notifier import mmu_notifier_register, mmu_notifier_unregister, MmuNotifier
+from notifierlab.mm.callbacks import MmuNotifier
 from notifierlab.mm.profile import Profile
+from notifierlab.mm.registration import mmu_notifier_register, mmu_notifier_unregister
 
 SIZES = (1, 10, 100, 1000, 10_000)
 PASSES = 3
@@ -47,7 +49,7 @@ def measure(vmas: int, *, checked: bool) -> tuple[float, int]:
     """Return the shortest time of a registration, and its steps."""
     seconds: list[float] = []
     steps: list[int] = []
-    params = {"vmas": vmas, "seconds": seconds, "steps": steps}
+    params: dict[str, Any] = {"vmas": vmas, "seconds": seconds, "steps": steps}
     if checked:
         spec = RunSpec(name="register", scenario=register, params=params, steps_max=STEPS_MAX)
         result = run_once(spec, Calm())

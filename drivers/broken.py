@@ -68,12 +68,12 @@ MUTANTS: Final[dict[str, Mutant]] = {
         ),
         _mutant("kvm-forgets-seq", KvmForgetsSeq, ("stale-lookup", "freed-while-reachable"), "kvm-fault-vs-munmap"),
         _mutant("kvm-forgets-put", KvmForgetsPut, ("pin-imbalance",), "kvm-fault-vs-munmap"),
-        _mutant("kvm-asks-to-read", KvmAsksToRead, ("write-without-permission", "wrong-data"), "fork-vs-guest-write"),
+        _mutant("kvm-asks-to-read", KvmAsksToRead, ("wrong-data",), "fork-vs-guest-write"),
         _mutant(
             "kvm-looks-up-under-mmu-lock",
             KvmLooksUpUnderMmuLock,
             ("lock-order", "sleep-in-atomic", "deadlock"),
-            "kvm-fault-vs-truncate",
+            "reclaim-vs-guest",
         ),
         _mutant(
             "kvm-bumps-seq-after-unlock",
@@ -114,14 +114,14 @@ MUTANTS: Final[dict[str, Mutant]] = {
         _mutant(
             "kvm-destroys-under-vcpus",
             KvmDestroysUnderVCpus,
-            ("mapped-after-release", "unregistered-driver-maps"),
+            ("mapped-after-release", "call-after-unregister", "freed-while-reachable"),
             "destroy-vs-guest",
         ),
         _mutant("kvm-never-releases", KvmNeverReleases, ("freed-while-reachable",), "unregister-vs-exit"),
         _mutant(
             "kvm-frees-before-unregister", KvmFreesBeforeUnregister, ("call-after-unregister",), "unregister-vs-munmap"
         ),
-        _mutant("kvm-never-unregisters", KvmNeverUnregisters, ("mm-pin",), "kvm-fault-vs-munmap"),
+        _mutant("kvm-never-unregisters", KvmNeverUnregisters, ("mm-pin",), "reclaim-vs-exit"),
         _mutant("kvm-deletes-slot-only", KvmDeletesSlotOnly, ("freed-while-reachable",), "slot-vs-munmap"),
         _mutant(
             "gru-hardware-cancel-off",
@@ -154,7 +154,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
             ("wrong-data", "freed-while-reachable"),
             "cow-vs-guest-read",
         ),
-        _mutant("gru-keeps-reference", GruKeepsReference, ("pin-imbalance",), "gru-dropin-vs-munmap"),
+        _mutant("gru-keeps-reference", GruKeepsReference, ("pin-imbalance",), "zero-page-read"),
     )
 }
 """Every broken driver: its name, what is wrong, the rules that must speak, and where."""

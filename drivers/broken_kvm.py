@@ -204,6 +204,7 @@ class KvmNeverUnregisters(KvmMmu):
     async def destroy(self) -> None:
         await self.zap_everything()
         await self.mm.mmdrop()
+        self.free()
 
 
 class KvmDeletesSlotOnly(KvmMmu):

@@ -43,6 +43,7 @@ class MemSlot(NamedTuple):
     base_gfn: int
     start: Va
     end: Va
+    log_dirty: bool = True
 
     def gfn_of(self, va: Va) -> int:
         """Which guest page stands at `va`."""
@@ -198,10 +199,11 @@ class KvmMmu(SharedState, MmuNotifier):
 
     # --- memory slots ---------------------------------------------------------------
 
-    async def create_slot(self, base_gfn: int, start: Va, pages: int) -> None:
-        """KVM_SET_USER_MEMORY_REGION: the guest gets memory."""
+    async def create_slot(self, base_gfn: int, start: Va, pages: int, *, log_dirty: bool = True) -> None:
+        """KVM_SET_USER_MEMORY_REGION: the guest gets memory; `log_dirty` keeps a dirty log of it."""
+        slot = MemSlot(base_gfn, start, Va(start + pages * PAGE_SIZE), log_dirty)
         async with self.slots_lock.write(), self.mmu_lock:
-            self.memslots = (*self.memslots, MemSlot(base_gfn, start, Va(start + pages * PAGE_SIZE)))
+            self.memslots = (*self.memslots, slot)
 
     async def delete_slot(self, start: Va) -> None:
         """The guest loses the memory that stands at `start`.
@@ -250,7 +252,7 @@ class KvmMmu(SharedState, MmuNotifier):
     def mark_page_dirty(self, va: Va) -> None:
         """Note in the log that the guest may write its page at `va` from now on."""
         slot = self.slot_at(va)
-        if slot is not None:
+        if slot is not None and slot.log_dirty:
             self.dirty_bitmap |= 1 << slot.gfn_of(va)
 
     # --- entries; the caller holds mmu_lock -----------------------------------------

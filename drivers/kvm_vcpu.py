@@ -59,9 +59,9 @@ class VCpu(SharedState):
     async def _access(self, va: Va, *, write: bool, value: int) -> Content | None:
         # Model: a vCPU is in guest mode for one access at a time; its TLB lasts.
         while True:
-            await self._enter_guest()
+            await self.enter_guest()
             content = await self._access_in_guest(va, write=write, value=value)
-            await self._leave_guest()
+            await self.leave_guest()
             if content is not None:
                 return content
             if not await self.vm.page_fault(va):
@@ -72,14 +72,14 @@ class VCpu(SharedState):
             return None
         return await self.tlb.use(va, write=write, value=value)
 
-    async def _enter_guest(self) -> None:
+    async def enter_guest(self) -> None:
         # With interrupts off the last test and the entry are one: a request that comes
         # later brings an interrupt, which forces an exit before the first instruction.
         while not await self.in_guest.change(lambda _: not self.flush_requested.peek()):
             self.tlb.drop_all()
             await self.flush_requested.set(False)
 
-    async def _leave_guest(self) -> None:
+    async def leave_guest(self) -> None:
         await self.in_guest.set(False)
         if self.flush_requested.peek():
             self.tlb.drop_all()

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from notifierlab.machine.locks import Mutex as Mutex, RwSem as RwSem, SpinLock as SpinLock, WaitQueue as WaitQueue
     from notifierlab.machine.sched import LabError as LabError
     from notifierlab.machine.shared import Atomic as Atomic, shared as shared, SharedState as SharedState
+    from notifierlab.mm.callbacks import MmuNotifier as MmuNotifier, Range as Range
     from notifierlab.mm.mm import Mm as Mm
     from notifierlab.mm.mutants import Mutant as Mutant
-    from notifierlab.mm.notifier import MmuNotifier as MmuNotifier, Range as Range
     from notifierlab.mm.page import Content as Content, Page as Page, ZERO as ZERO
     from notifierlab.mm.vma import MmStruct as MmStruct
     from notifierlab.shadow import ShadowTable as ShadowTable, Tlb as Tlb
@@ -32,12 +32,12 @@ _ROOM_OF = {
     "LabError": "machine.sched",
     "Mm": "mm.mm",
     "MmStruct": "mm.vma",
-    "MmuNotifier": "mm.notifier",
+    "MmuNotifier": "mm.callbacks",
     "Mutant": "mm.mutants",
     "Mutex": "machine.locks",
     "PAGE_SIZE": "events",
     "Page": "mm.page",
-    "Range": "mm.notifier",
+    "Range": "mm.callbacks",
     "RwSem": "machine.locks",
     "ShadowTable": "shadow",
     "SharedState": "machine.shared",

@@ -6,7 +6,7 @@ show. The clock is read here and nowhere else: how long a thing took is no part 
 
 import os
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -97,21 +97,22 @@ def explore(
     )
     seconds = time.perf_counter() - begin
     keeper = _Keeper(request, spec, plan.log)
-    kept = [keeper.keep(finding) for finding in (result.findings if plan.find_all else result.findings[:1])]
-    told = [keeper.as_kept(finding.violation) for finding in result.findings[len(kept) :]]
+    for finding in result.findings if plan.find_all else result.findings[:1]:
+        keeper.keep(finding)
+    violations = tuple(keeper.as_kept(finding.violation) for finding in result.findings)
     return Outcome(
         about=describe(request, spec),
         verdict=result.verdict,
-        violations=(*kept, *told),
-        others=tuple(finding.violation for finding in result.others),
+        violations=violations,
+        others=tuple(keeper.as_kept(finding.violation) for finding in result.others),
         runs=result.runs,
         steps=result.steps,
         bound=result.bound + _found_in(result),
         seconds=seconds,
         interrupted=result.cut == "interrupted",
-        notes=keeper.notes,
+        notes=(*keeper.notes, *_kept_note(keeper.logs)),
         logs=keeper.logs,
-        story=keeper.story(result.findings[0], kept[0], width=width, glyphs=glyphs) if kept else "",
+        story=keeper.story(violations[0], width=width, glyphs=glyphs) if violations else "",
     )
 
 
@@ -190,28 +191,30 @@ class _Keeper:
         self._spec = spec
         self._log = log
 
-    def keep(self, finding: Finding) -> Violation:
-        """Writes a log of the finding (two, if only two runs show it); gives the violation as that log has it."""
+    def keep(self, finding: Finding) -> None:
+        """Writes a log of the finding, two if only two runs show it; one finding of each rule is enough."""
         rule = finding.violation.rule
+        if rule in self.logs:
+            return
         if len(finding.schedules) > 1:
             written = [self._write(rule, schedule, n) for n, schedule in enumerate(finding.schedules, 1)]
             if all(written):
                 self._note(f"no single run shows {rule}: `notifierlab check {' '.join(written)}` does")
-            return finding.violation
+            return
         shrunk = shrink(self._execute, finding.schedules[0], finding.violation)
         self._write(rule, shrunk.choices, 0)
+        self._seen.setdefault(kind_of(shrunk.violation), shrunk.violation)
         for violation in shrunk.result.violations:
             self._seen.setdefault(kind_of(violation), violation)
-        return shrunk.violation
 
     def as_kept(self, violation: Violation) -> Violation:
         """The violation as a log that was kept has it, if one does: its steps and pages are that log's."""
         return self._seen.get(kind_of(violation), violation)
 
-    def story(self, finding: Finding, violation: Violation, *, width: int, glyphs: Glyphs) -> str:
-        """The story of a finding, as its log tells it."""
-        log = self.logs.get(finding.violation.rule, "")
-        if not log or len(finding.schedules) > 1:
+    def story(self, violation: Violation, *, width: int, glyphs: Glyphs) -> str:
+        """The story of a violation, as its log tells it; nothing when no one log does."""
+        log = self.logs.get(violation.rule, "")
+        if not log or kind_of(violation) not in self._seen:
             return ""
         reader, events = read_log(log)
         others = reader.verdict.violations if reader.verdict else ()
@@ -237,7 +240,7 @@ class _Keeper:
     def _path(self, rule: str, part: int) -> Path:
         """The first log has the name that was asked for; others say whose they are."""
         place = self._log or KEPT_IN / f"{Path(self._request.scenario).stem}.jsonl"
-        marks = ([rule] if self.logs and rule not in self.logs else []) + ([str(part)] if part > 1 else [])
+        marks = ([rule] if any(other != rule for other in self.logs) else []) + ([str(part)] if part > 1 else [])
         return place.with_name(".".join([place.stem, *marks]) + place.suffix)
 
     def _note(self, note: str) -> None:
@@ -251,6 +254,12 @@ def _check_writable(path: Path) -> None:
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         why = "permission denied" if path.parent.exists() else f"there is no folder {path.parent}"
         raise InputError(f"Cannot write the log {path}: {why}. Give another place with --log.")
+
+
+def _kept_note(logs: Mapping[str, str]) -> list[str]:
+    """Where the logs are, when there is more than the one that the story names."""
+    paths = list(dict.fromkeys(logs.values()))
+    return [f"a log of each rule was kept: {', '.join(paths)}"] if len(paths) > 1 else []
 
 
 def _found_in(result: SearchResult) -> str:

@@ -114,7 +114,7 @@ class Together:
         self, fn: Callable[..., Coroutine[Any, Any, object]], *args: object, name: str = "", **kwargs: object
     ) -> Task:
         """Start a task that runs `fn(*args)`; `name` tells it apart in logs and stories."""
-        task = self._machine.start(fn, *args, name=name or fn.__name__.strip("_"), **kwargs)
+        task = self._machine.start(fn, *args, name=name or fn.__name__.strip("_"), context="process", **kwargs)
         self._tasks.append(task)
         return task
 

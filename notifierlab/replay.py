@@ -54,9 +54,9 @@ def replay(spec: RunSpec, header: RunHeader, events: Sequence[Event], verdict: V
             f"This log of `{header.scenario}` has a task that waited for trio itself (a timer, a socket), so its "
             "choices alone do not repeat it. `notifierlab check` judges it all the same."
         )
-    comparison = _Comparison(_strategy(header, verdict), events)
+    comparison = _Comparison(_strategy(header, verdict), events, verdict)
     result = run_once(spec, comparison, sink=comparison.compare)
-    return Replayed(difference=comparison.end(result, verdict), events=comparison.compared, result=result)
+    return Replayed(difference=comparison.end(result), events=comparison.compared, result=result)
 
 
 def _strategy(header: RunHeader, verdict: Verdict | None) -> Strategy:
@@ -70,12 +70,13 @@ def _strategy(header: RunHeader, verdict: Verdict | None) -> Strategy:
 class _Comparison:
     """A strategy that follows another, and the sink that compares; it stops at a difference."""
 
-    def __init__(self, inner: Strategy, events: Sequence[Event]) -> None:
+    def __init__(self, inner: Strategy, events: Sequence[Event], verdict: Verdict | None) -> None:
         self.name = inner.name
         self.choose = inner.choose
         self.compared = 0
         self._inner = inner
         self._events = events
+        self._verdict = verdict
         self._difference: Difference | None = None
         self._machine: Machine | None = None
         self._ended = False
@@ -101,15 +102,16 @@ class _Comparison:
             return
         self._ended = True
         # Where the recorded run was stopped from outside, or its log cut off, this one goes on.
-        stopped = recorded is None or isinstance(recorded, Interrupted)
-        if not stopped:
-            self._difference = Difference(line=self._line, recorded=recorded, now=now)
+        cut_off = recorded is None and self._verdict is None
+        if not cut_off and not isinstance(recorded, Interrupted):
+            self._difference = Difference(line=self._line, recorded=recorded or self._verdict, now=now)
         self.compared += isinstance(recorded, Interrupted)
         assert self._machine is not None
         self._machine.ask_to_end()
 
-    def end(self, result: RunResult, verdict: Verdict | None) -> Difference | None:
+    def end(self, result: RunResult) -> Difference | None:
         """Compares the ends."""
+        verdict = self._verdict
         if self._difference is not None or verdict is None or verdict.ended == "interrupted":
             return self._difference
         if self.compared < len(self._events):

@@ -11,10 +11,11 @@ from notifierlab.events import Event, PAGE_SIZE, Va
 from notifierlab.host import Host
 from notifierlab.machine.carriers import BareMachine
 from notifierlab.machine.sched import Task
+from notifierlab.mm.callbacks import MmuNotifier
 from notifierlab.mm.filemap import filemap_fault
-from notifierlab.mm.notifier import mmu_notifier_register, MmuNotifier
 from notifierlab.mm.page import Content, Page
 from notifierlab.mm.profile import Profile
+from notifierlab.mm.registration import mmu_notifier_register
 from notifierlab.mm.rmap import anon_vma_prepare, page_add_file_rmap, page_add_new_anon_rmap
 from notifierlab.mm.vma import AddressSpace, MmStruct, Vma
 

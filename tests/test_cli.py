@@ -35,6 +35,7 @@ Ask = Callable[..., Answer]
 def ask(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ask:
     """Runs the command line inside this process, in an empty folder."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
 
     def run(*arguments: str) -> Answer:
         status = _guarded(list(arguments))
@@ -366,3 +367,45 @@ def test_each_list_is_a_table_and_json(ask: Ask, name: str) -> None:
     assert answer.status == 0
     first = str(next(iter(rows[0].values())))
     assert first in answer.out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [["explore", "two-mmus", "--bound", "9", "--runs", "9999999"], ["run", "churn"]])
+def test_ctrl_c_ends_the_work_cleanly(command: list[str], tmp_path: Path) -> None:
+    code = (
+        "import signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from notifierlab import bench\n"
+        "from notifierlab.cli import main\n"
+        "from notifierlab.machine.sched import Machine\n"
+        "end, steps = Machine.emit, [0]\n"
+        "def emit(self, *what):\n"
+        "    steps[0] += 1\n"
+        "    if steps[0] == 300:\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+        "    return end(self, *what)\n"
+        "Machine.emit = emit\n"
+        f"main({[*command, '--json']!r})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 130, done.stderr
+    result = json.loads(done.stdout)
+    assert result["interrupted"]
+    assert result["verdict"] == "undecided"
+
+
+def test_a_driver_that_raises_ends_the_run_with_a_whole_log(ask: Ask, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from drivers.kvm import KvmMmu\n\n\n"
+        "class Mine(KvmMmu):\n"
+        "    async def invalidate_range_start(self, mm, range):\n"
+        "        raise ValueError('oops')\n"
+    )
+    answer = ask("run", "kvm-fault-vs-munmap", "--driver", "mine.py", "--log", "run.jsonl")
+
+    assert answer.status == 1
+    assert "ValueError: oops in mine.py:6" in answer.out
+    assert b'"ev":"task_raised"' in (tmp_path / "run.jsonl").read_bytes()
+    assert json.loads((tmp_path / "run.jsonl").read_bytes().splitlines()[-1])["ended"] == "raised"
+    assert ask("replay", "run.jsonl").out.startswith("same: all")

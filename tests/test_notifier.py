@@ -25,19 +25,21 @@ from notifierlab.host import Host
 from notifierlab.mm.callbacks import MmuNotifier, MmuNotifierMm, Range
 from notifierlab.mm.mm import Mm
 from notifierlab.mm.notifier import (
-    find_notifier,
     mmu_notifier_change_pte,
     mmu_notifier_clear_flush_young,
     mmu_notifier_invalidate_page,
     mmu_notifier_invalidate_range_end,
     mmu_notifier_invalidate_range_start,
+)
+from notifierlab.mm.page import Page
+from notifierlab.mm.profile import PRESETS, Profile
+from notifierlab.mm.registration import (
+    find_notifier,
     mmu_notifier_register,
     mmu_notifier_release,
     mmu_notifier_unregister,
     register_locked,
 )
-from notifierlab.mm.page import Page
-from notifierlab.mm.profile import PRESETS, Profile
 from notifierlab.mm.vma import MmStruct
 from tests.scene import Listener, play, Prefer, va
 

@@ -42,6 +42,15 @@ def test_plain_fields_are_read_and_written_without_a_switch() -> None:
     assert toy.steps == 0
 
 
+def test_a_long_bitmap_is_written_in_hex() -> None:
+    async def main(machine: Machine) -> None:
+        Counters(machine).running = 1 << 20_000
+
+    toy = run_tasks(main)
+    assert toy.error is None
+    assert field_events(toy) == [("FieldWritten", "0x1" + "0" * 5000)]
+
+
 def test_each_operation_on_an_atomic_field_is_one_switch_and_one_event() -> None:
     async def main(machine: Machine) -> None:
         state = Counters(machine)

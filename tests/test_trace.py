@@ -15,7 +15,6 @@ from notifierlab.trace import LINES_HELD_MAX, RunHeader, schema, Writer
 from notifierlab.wire import encode_event, LINE_TYPES, tag_of, va_fields
 from tests.sample_log import events, HEADER, log_bytes
 
-
 _VALUES: dict[object, object] = {
     int: 7,
     str: "x",

@@ -10,7 +10,7 @@ from guests.scene import fill
 from notifierlab import Host
 
 
-async def gru_dropin_vs_truncate(host: Host, *, pages: int = 1, contexts: int = 1, interrupts: bool = False) -> None:
+async def gru_dropin_vs_truncate(host: Host, *, pages: int = 1, contexts: int = 1, interrupts: bool = True) -> None:
     """Contexts of a GRU gather from private copies of a file's pages while the file is truncated."""
     mm = host.new_mm()
     file = host.new_file(pages)

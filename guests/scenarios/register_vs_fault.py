@@ -1,31 +1,33 @@
-"""A registration while another thread touches memory for the first time (K 2.3)."""
+"""A process faults while a VM registers with it (K 2.3): a lock that was not there before."""
 
+from guests.programs import touch
 from guests.scene import boot
 from notifierlab import Host
 
 
 async def register_vs_fault(host: Host, *, pages: int = 1) -> None:
-    """A VM registers while its process faults in memory that nobody touched before.
+    """A VM registers while its process touches fresh memory for the first time.
 
-    The first page gives the vma its anon_vma, and that one's lock would be missing among
-    those that the registration holds: hence mmap_sem, for write against for read.
+    The first fault gives the vma its anon_vma. Were it not kept out by mmap_sem, that
+    lock would join the mm after mm_take_all_locks has passed the vma.
     """
     mm = host.new_mm()
     area = await mm.mmap(pages)
     booted = []
     vm = host.driver("kvm")(mm)
 
-    async def register() -> None:
+    async def register_and_run() -> None:
         if await boot(vm, area.start, pages):
             booted.append(vm)
+            await vm.vcpus[0].run(touch, area.start, pages)
 
-    async def fault() -> None:
+    async def use() -> None:
         for va in area.pages:
             await mm.write(va, 1)
 
     async with host.together() as tasks:
-        tasks.start(register, name="vm")
-        tasks.start(fault, name="process")
+        tasks.start(register_and_run, name="vm")
+        tasks.start(use, name="process")
     for vm in booted:
         await vm.close()
     await mm.exit()

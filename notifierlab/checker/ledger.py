@@ -100,53 +100,26 @@ class Ledger:
         frame = self._world.frames.get(event.pfn)
         if frame is None:
             return
-        reaching = {entry.mmu: entry for entry in frame.reached_by()} if frame.reach is not None else {}
-        told: dict[str, None] = {}
+        reaching = {} if frame.reach is None else {entry.mmu: entry.va for entry in frame.reached_by()}
         removal = frame.removal
+        untold = dict(reaching)
         while removal is not None:
             for promise in removal.promises:
-                told[promise.mmu] = None
+                untold.pop(promise.mmu, None)
                 self._enter(event, promise, removal.step, reaches=promise.mmu in reaching)
             removal = removal.other
-        for name, translation in reaching.items():
-            if name not in told:
-                mm = self._world.mmus[name].mm
-                mapped = self._mapped_at(name, event)
-                self._entries.append(
-                    Entry(
-                        event.pfn,
-                        event.gen,
-                        name,
-                        mm,
-                        translation.va,
-                        mapped,
-                        None,
-                        None,
-                        event.step,
-                        NOT_ANNOUNCED,
-                    )
-                )
-        for mapped_by in self._mapped.values():
-            mapped_by.pop(event.pfn, None)
+        for name, va in untold.items():
+            mapped = self._mapped_at(name, event)
+            where = (name, self._world.mmus[name].mm, va)
+            self._entries.append(Entry(event.pfn, event.gen, *where, mapped, None, None, event.step, NOT_ANNOUNCED))
+        for pages in self._mapped.values():
+            pages.pop(event.pfn, None)
 
     def _enter(self, event: ev.PageFreed, promise: Promise, unmapped: int, *, reaches: bool) -> None:
-        mmu = self._world.mmus[promise.mmu]
         mapped = self._mapped_at(promise.mmu, event)
-        verdict = judge(mmu, promise, mapped=mapped is not None, reaches=reaches)
-        self._entries.append(
-            Entry(
-                event.pfn,
-                event.gen,
-                promise.mmu,
-                promise.mm,
-                promise.va,
-                mapped,
-                unmapped,
-                promise,
-                event.step,
-                verdict,
-            )
-        )
+        verdict = judge(self._world.mmus[promise.mmu], promise, mapped=mapped is not None, reaches=reaches)
+        where = (promise.mmu, promise.mm, promise.va)
+        self._entries.append(Entry(event.pfn, event.gen, *where, mapped, unmapped, promise, event.step, verdict))
 
     def _mapped_at(self, mmu: str, event: ev.PageFreed) -> int | None:
         known = self._mapped.get(mmu, {}).get(event.pfn)

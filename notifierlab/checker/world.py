@@ -156,12 +156,7 @@ class World(TaskWorld):
         if frame is None:
             return
         promises = tuple([self._promise(mmu, event) for mmu in self.mms[event.mm].listed])
-        other = frame.removal
-        if other is not None and other.mm == event.mm:
-            other = other.other
-        elif other is not None:
-            other = without(other, event.mm)
-        frame.removal = Removal(event.mm, event.va, event.step, promises, other)
+        frame.removal = Removal(event.mm, event.va, event.step, promises, without(frame.removal, event.mm))
 
     def _promise(self, mmu: Mmu, event: ev.PteCleared) -> Promise:
         for promise in self.owed:
@@ -410,10 +405,13 @@ def mmap_sem(mm: str) -> str:
 
 def without(removal: Removal | None, mm: str) -> Removal | None:
     """The chain of removals without that of `mm`."""
-    if removal is None:
-        return None
-    rest = without(removal.other, mm)
-    if removal.mm == mm:
-        return rest
-    removal.other = rest
-    return removal
+    others = []
+    while removal is not None:
+        if removal.mm != mm:
+            others.append(removal)
+        removal = removal.other
+    chain = None
+    for other in reversed(others):
+        other.other = chain
+        chain = other
+    return chain

@@ -6,7 +6,9 @@ a bound that was reached is named with the exact number of orders, a budget that
 is named too, and *proved* is said only when no order is left untried.
 """
 
-from collections.abc import Callable, Collection
+import gc
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -25,6 +27,8 @@ BOUND: Final = 2
 
 RUNS_MAX: Final = 10_000
 """How many runs a search makes by default: a small scenario takes about half a minute."""
+
+_YOUNG_MAX: Final = 20_000
 
 SearchVerdict = Literal["proved", "no-violation-within", "violated", "undecided"]
 
@@ -108,7 +112,7 @@ def explore(
     """
     chosen = make_strategy(strategy, bound=bound, seed=seed) if isinstance(strategy, str) else strategy
     search = _Search(chosen, RUNS_MAX if runs is None else runs, frozenset(rules), find_all=find_all)
-    with stoppable() as stop:
+    with stoppable() as stop, _rare_collections():
         while not search.cut and chosen.new_run():
             search.take(_run(spec, chosen, search.runs + 1))
             if progress is not None:
@@ -119,6 +123,17 @@ def explore(
         if shrinking and not stop.asked:
             result = _shrunk(spec, result, every=find_all)
     return result
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Look for garbage less often: each run leaves the same small heap, all in cycles."""
+    before = gc.get_threshold()
+    gc.set_threshold(_YOUNG_MAX, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _shrunk(spec: RunSpec, result: SearchResult, *, every: bool) -> SearchResult:

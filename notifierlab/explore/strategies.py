@@ -100,13 +100,16 @@ class Calm(Replay):
 
 
 _FAULT_RATES: Final = (0.0, 0.0625, 0.25)
+_SWITCH_RATES: Final = (1.0, 0.25, 0.0625, 0.015625)
 
 
 class RandomWalk:
-    """Draws each next task evenly; run `i` of seed `s` is run 0 of seed `s + i`.
+    """Draws each next task and each value; run `i` of seed `s` is run 0 of seed `s + i`.
 
-    How often a value is not the calm one is drawn anew for each run: never, one time in
-    16, or one in 4. With a coin at each, hardly any run would get past its first fault.
+    Drawn anew for each run is how restless it is: whether the next task is drawn evenly
+    at each step, at one in 4, in 16 or in 64, and whether a value is not the calm one
+    never, one time in 16, or one in 4. With a coin at each step hardly any task would come
+    far while another stands, and hardly any run past its first fault.
     """
 
     name = "random"
@@ -116,6 +119,7 @@ class RandomWalk:
         self._runs = 0
         self._draw = random.Random(seed).random
         self._fault_rate = 0.0
+        self._switch_rate = 1.0
 
     @property
     def seed(self) -> int:
@@ -131,14 +135,16 @@ class RandomWalk:
         """Seed the run. Python promises that `random()` of an int seed stays the same."""
         self._draw = random.Random(self.seed).random
         self._fault_rate = _FAULT_RATES[int(self._draw() * len(_FAULT_RATES))]
+        self._switch_rate = _SWITCH_RATES[int(self._draw() * len(_SWITCH_RATES))]
 
     def choose(self, options: int, carry_on: bool, is_value: bool) -> int:
         """Draw."""
-        if not is_value:
-            return int(self._draw() * options)
-        if self._draw() >= self._fault_rate:
+        draw = self._draw
+        if is_value:
+            return 0 if draw() >= self._fault_rate else 1 + int(draw() * (options - 1))
+        if carry_on and self._switch_rate < 1.0 and draw() >= self._switch_rate:
             return 0
-        return 1 + int(self._draw() * (options - 1))
+        return int(draw() * options)
 
     def end_run(self, result: "RunResult") -> None:
         """Learn nothing: runs are independent."""
@@ -236,6 +242,9 @@ class Bounded:
 
     def end_run(self, result: "RunResult") -> None:
         """Keep what is needed to depart from this run later."""
+        if result.ended == "interrupted":
+            # Half an order: it is not counted, and nothing departs from it.
+            return
         self.counts[-1] += 1
         if len(result.options) < len(self._prefix):
             raise Divergence(

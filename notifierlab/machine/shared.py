@@ -19,6 +19,7 @@ from notifierlab.machine.sched import LabError, Machine
 
 T = TypeVar("T")
 
+_DECIMAL_BITS_MAX: Final = 64
 _PLAIN: Final = (int, str, bytes, float, bool, type(None))
 
 
@@ -36,7 +37,7 @@ class Atomic(Generic[T]):
     async def get(self) -> T:
         """Read the value."""
         await self._machine.step()
-        self._machine.emit(events.AtomicRead, self._owner, self._field, str(self._value))
+        self._machine.emit(events.AtomicRead, self._owner, self._field, _text(self._value))
         return self._value
 
     async def set(self, value: T) -> None:
@@ -72,7 +73,7 @@ class Atomic(Generic[T]):
     def _put(self, value: T) -> None:
         _refuse_mutable(self._owner, self._field, value)
         self._value = value
-        self._machine.emit(events.AtomicWritten, self._owner, self._field, str(value))
+        self._machine.emit(events.AtomicWritten, self._owner, self._field, _text(value))
 
 
 class _Field:
@@ -105,7 +106,7 @@ class _Field:
             raise LabError(f"{state.name}.{self.name} is atomic: change it by `await self.{self.name}.set(...)`")
         _refuse_mutable(state.name, self.name, value)
         state.__dict__[self._slot] = value
-        state.machine.emit(events.FieldWritten, state.name, self.name, str(value))
+        state.machine.emit(events.FieldWritten, state.name, self.name, _text(value))
 
 
 @overload
@@ -149,6 +150,11 @@ class SharedState(metaclass=_Sealed):
                 f"object, so declare it in the class: `{attribute}: {kind} = shared({_example(value)})`"
             )
         super().__setattr__(attribute, value)
+
+
+def _text(value: object) -> str:
+    # A bitmap as a decimal number is slow to write, and Python refuses it beyond 4300 digits.
+    return hex(value) if type(value) is int and value.bit_length() > _DECIMAL_BITS_MAX else str(value)
 
 
 def _refuse_mutable(owner: str, field: str, value: object) -> None:

@@ -13,7 +13,7 @@ The order of exit_mmap (K 1.6), without mmap_sem, for nobody has the mm any more
 """
 
 from notifierlab.events import ExitBegun, ExitDone, MmUsersChanged
-from notifierlab.mm.notifier import mmdrop, mmu_notifier_release
+from notifierlab.mm.registration import mmdrop, mmu_notifier_release
 from notifierlab.mm.unmap import unmap_all
 from notifierlab.mm.vma import MmStruct
 from notifierlab.mm.vma_ops import remove_vma

@@ -15,23 +15,22 @@ from typing import cast, Final, NamedTuple
 from notifierlab.events import CpuAccessed, MmCreated, MmForked, PAGE_SIZE, Va
 from notifierlab.machine.sched import LabError, Machine
 from notifierlab.mm import exit as mm_exit
+from notifierlab.mm.callbacks import MmuNotifier
 from notifierlab.mm.fault import handle_mm_fault, VM_FAULT_SIGBUS
 from notifierlab.mm.fork import dup_mmap
 from notifierlab.mm.mprotect import do_mprotect
-from notifierlab.mm.notifier import (
+from notifierlab.mm.notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
+from notifierlab.mm.page import Content, Page
+from notifierlab.mm.pagetable import Pte
+from notifierlab.mm.registration import (
     find_notifier,
     mmdrop,
     mmgrab,
-    mmu_notifier_invalidate_range_end,
-    mmu_notifier_invalidate_range_start,
     mmu_notifier_register,
     mmu_notifier_unregister,
-    MmuNotifier,
     N,
     register_locked,
 )
-from notifierlab.mm.page import Content, Page
-from notifierlab.mm.pagetable import Pte
 from notifierlab.mm.unmap import unmap_region, zap_page_range
 from notifierlab.mm.vma import AddressSpace, HostServices, MmStruct, Vma
 from notifierlab.mm.vma_ops import find_vma, Kind, remove_vma, split_vma, vma_at, vma_link, vma_merge, vmas_between

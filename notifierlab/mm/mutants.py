@@ -44,7 +44,7 @@ HOST_MUTANTS: Final = _table(
         "host",
         "An unmap closes its window before it clears the ptes.",
         ("freed-unannounced", "freed-while-reachable"),
-        "kvm-fault-vs-munmap",
+        "kvm-fault-vs-truncate",
     ),
     Mutant(
         "unmap-without-window",
@@ -58,14 +58,14 @@ HOST_MUTANTS: Final = _table(
         "host",
         "A truncate that breaks off for the lock forgets invalidate_range_end.",
         ("start-never-ended",),
-        "founding-race",
+        "truncate-lock-break",
     ),
     Mutant(
         "notify-page-before-clear",
         "host",
         "invalidate_page is called before the pte is cleared, so a new look-up finds it again.",
         ("freed-unannounced", "freed-while-reachable"),
-        "reclaim-vs-exit",
+        "gru-dropin-vs-reclaim",
     ),
     Mutant(
         "notify-page-after-unlock",
@@ -147,6 +147,20 @@ CORE_MUTANTS: Final = _table(
         "After a signal the tags are cleared and the locks left held.",
         ("interrupted-register-leaves-trace",),
         "register-interrupted",
+    ),
+    Mutant(
+        "initialises-after-drop",
+        "core",
+        "Registration drops all locks before it has finished the node that it put on the list.",
+        ("unpublished-read",),
+        "founding-race",
+    ),
+    Mutant(
+        "end-told-twice",
+        "core",
+        "Every invalidate_range_end is sent a second time.",
+        ("unpaired-end", "window-count"),
+        "kvm-fault-vs-munmap",
     ),
     Mutant(
         "unregister-without-synchronize",

@@ -32,6 +32,9 @@ class Content(NamedTuple):
     n: int
     value: int
 
+    def __str__(self) -> str:
+        return f"{self.value} by {self.writer}#{self.n}"
+
 
 ZERO: Final = Content("zero", 0, 0)
 """The content of a page that nobody wrote."""

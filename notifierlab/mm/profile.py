@@ -117,12 +117,12 @@ HOLES: Final[dict[str, Hole]] = {
     "kvm_no_release": Hole(
         "e930bffe95 (2.6.27-rc2), fixed by 85db06e514 (2.6.29-rc6)",
         "At exit nothing drops KVM's sptes; without page references they outlive their pages.",
-        ("write-without-permission", *USE_AFTER_FREE),
+        ("mapped-after-release", "write-without-permission", *USE_AFTER_FREE),
     ),
     "kvm_flush_after_unlock": Hole(
         "e930bffe95 (2.6.27-rc2), open at least until 2.6.35",
         "Whoever finds the spte gone believes that no TLB holds it, while the one who removed it has not flushed yet.",
-        ("flush-late", "write-without-permission", *USE_AFTER_FREE),
+        ("flush-late", "mapped-after-release", "write-without-permission", *USE_AFTER_FREE),
     ),
     "kvm_request_bit_skip": Hole(
         "before 2.6.27, fixed by 84261923d3 (2.6.31-rc2)",
@@ -146,7 +146,7 @@ HOLES: Final[dict[str, Hole]] = {
     "gru_ignores_register_error": Hole(
         "ee5b8feca3 (2.6.27-rc2), fixed by 7f2251b1bc (2.6.33-rc1)",
         "After -EINTR or -ENOMEM GRU drops in translations of which no notification will ever reach it.",
-        ("unregistered-driver-maps", "write-without-permission", *USE_AFTER_FREE),
+        ("unregistered-driver-maps", "mm-pin", "write-without-permission", *USE_AFTER_FREE),
     ),
     "gru_release_without_flush": Hole(
         "ee5b8feca3 (2.6.27-rc2), open at least until 2.6.35",
@@ -161,7 +161,14 @@ HOLES: Final[dict[str, Hole]] = {
     "gru_steals_without_locks": Hole(
         "ee5b8feca3 (2.6.27-rc2)",
         "A stolen context opens a window on an mm of which no lock is held: a registration can fall into it.",
-        ("illegitimate-walk", "registered-mid-window", "unpaired-end", "window-count", "unpublished-read"),
+        (
+            "illegitimate-walk",
+            "registered-mid-window",
+            "unpaired-end",
+            "start-never-ended",
+            "window-count",
+            "unpublished-read",
+        ),
     ),
 }
 """Per hole: where it was real, one sentence, the rules it breaks (K 3.4, 4.5-4.8, 8.5)."""

@@ -21,13 +21,9 @@ from typing import Final, NamedTuple
 
 from notifierlab.events import ADDRESS_MAX, PAGE_SIZE, Va
 from notifierlab.mm.anon_vma import anon_vma_unlink
+from notifierlab.mm.callbacks import Range
 from notifierlab.mm.gather import MmuGather, tlb_gather_mmu
-from notifierlab.mm.notifier import (
-    deliver_range_start,
-    mmu_notifier_invalidate_range_end,
-    open_window,
-    Range,
-)
+from notifierlab.mm.notifier import deliver_range_start, mmu_notifier_invalidate_range_end, open_window
 from notifierlab.mm.page import Page
 from notifierlab.mm.pagetable import PMD_SIZE, Pte
 from notifierlab.mm.rmap import page_remove_rmap

@@ -1,5 +1,6 @@
 """How a run, a search or a check ended: as an exit status, as text, as JSON."""
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -75,8 +76,10 @@ class Outcome:
         """A few lines: the verdict first, then what it rests on, then what was found."""
         lines = [f"{VERDICT_WORDS[self.verdict]}  {self.about}", f"  {self._measure()}"]
         if self.bound:
-            lines.append(f"  {'covered' if self.violations or self.verdict == 'undecided' else 'within'}: {self.bound}")
-        lines += [f"  note: {note}" for note in self.notes]
+            word = "covered" if self.violations or self.verdict == "undecided" else "within"
+            lines += _wrapped(f"{word}: {self.bound}", width)
+        for note in self.notes:
+            lines += _wrapped(f"note: {note}", width)
         text = "\n".join(lines) + "\n"
         text += _listed(self.violations, self.where, width)
         text += _listed(self.others, ("also seen",) * len(self.others), width)
@@ -117,6 +120,12 @@ def _violation(violation: Violation) -> dict[str, object]:
         "task": violation.task,
         "objects": list(violation.objects),
     }
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(
+        text, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False, break_long_words=False
+    )
 
 
 def _listed(violations: tuple[Violation, ...], notes: tuple[str, ...], width: int) -> str:

@@ -90,6 +90,8 @@ _MORE: Final[dict[str, tuple[type[Event], ...]]] = {
 }
 """What a rule's stories tell besides the usual."""
 
+_LIFETIME_RULES: Final = (*(rule for rule, more in _MORE.items() if e.ExitBegun in more), "unregistered-driver-maps")
+
 _LOCK_RULES: Final = (
     "deadlock",
     "lock-order",
@@ -146,12 +148,13 @@ def _rows(events: Sequence[Event], violation: Violation, others: list[Violation]
     chosen = [
         event
         for n, event in enumerate(events)
-        if words(event) and (n in held or _matters(event, violation.rule, focus, early=n < begin))
+        if words(event) and (n in held or _matters(event, violation, focus, early=n < begin))
     ]
     before = [event for event in chosen if event.step <= violation.step]
-    after = [event for event in chosen if event.step > violation.step][:AFTERMATH_MAX]
+    after = [event for event in chosen if event.step > violation.step and not _tidies_up(event, violation)]
+    after = after[:AFTERMATH_MAX]
     listeners = _Listeners()
-    past = [_row(event, listeners) for event in _without_set_up(before)]
+    past = [_row(event, listeners) for event in before if not _repeats(event, before, violation)]
     rows = _shortened(past)
     rows.append(Row(violation.step, "", f"{violation.rule}: {violation.message}", strong=True))
     rows += [_row(event, listeners) for event in after]
@@ -217,7 +220,8 @@ def _beginning(events: Sequence[Event], violation: Violation, focus: _Focus) -> 
     return begin
 
 
-def _matters(event: Event, rule: str, focus: _Focus, *, early: bool) -> bool:
+def _matters(event: Event, violation: Violation, focus: _Focus, *, early: bool) -> bool:
+    rule = violation.rule
     more = _MORE.get(rule, ())
     if isinstance(event, _ALWAYS):
         return _of(focus.mmus, event, "mmu")
@@ -225,6 +229,10 @@ def _matters(event: Event, rule: str, focus: _Focus, *, early: bool) -> bool:
         return False
     if isinstance(event, e.FieldRead | e.FieldWritten | e.AtomicWritten):
         return f"{event.owner}.{event.field}" in focus.names
+    if isinstance(event, e.MightSleep):
+        return event.step == violation.step and event.task == violation.task
+    if isinstance(event, e.DataChecked) and event.expected == event.got:
+        return False
     if isinstance(event, e.CbEntered) and event.callback == "young" and rule != "young-lost":
         return False
     if isinstance(event, _PLACES) and rule in _LOCK_RULES and not focus.pfns and not focus.vas:
@@ -297,18 +305,27 @@ def _row(event: Event, listeners: _Listeners) -> Row:
     return Row(event.step, event.task, words(event) + listeners.note(event))
 
 
-def _without_set_up(events: list[Event]) -> list[Event]:
-    """The allocation of a page says nothing that its first mapping does not."""
-    mapped = [event.pfn for event in events if isinstance(event, e.PteSet)]
-    return [event for event in events if not (isinstance(event, e.PageAllocated) and event.pfn in mapped)]
+def _repeats(event: Event, events: list[Event], violation: Violation) -> bool:
+    """Whether another row says the same: a page's first mapping its allocation, the banner the deadlock."""
+    if isinstance(event, e.PageAllocated):
+        return any(isinstance(each, e.PteSet) and each.pfn == event.pfn for each in events)
+    return isinstance(event, e.Deadlocked) and violation.rule == "deadlock"
+
+
+def _tidies_up(event: Event, violation: Violation) -> bool:
+    """Whether the event only ends the scene: a driver goes after the damage is done."""
+    if violation.rule in _LIFETIME_RULES:
+        return False
+    return isinstance(event, e.UnregisterBegun | e.UnregisterDone | e.NotifierRemoved | e.DriverFreed | e.MightSleep)
 
 
 def _set_up(rows: list[Row]) -> tuple[list[str], list[Row]]:
-    """A task that is through before any other begins needs no lane: its lines come first."""
+    """The scenario's own task sets the scene; if that is all it does, its lines come first and it has no lane."""
     tasks = list(dict.fromkeys(row.task for row in rows))
     first = rows[0].task
     count = next((n for n, row in enumerate(rows) if row.task != first), len(rows))
-    if len(tasks) < 3 or not first or any(row.task == first for row in rows[count:]):
+    needs_lane = count < len(rows) and rows[count].strong
+    if len(tasks) < 3 or first != "main" or needs_lane or any(row.task == first for row in rows[count:]):
         return [], rows
     return [f"{row.step:>4}  {first}: {row.text}" for row in rows[:count]] + [""], rows[count:]
 

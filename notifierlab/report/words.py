@@ -87,8 +87,8 @@ _WORDS: Final[dict[type[Event], Callable[[Any], str]]] = {
     # Page frames.
     e.PageAllocated: lambda x: f"allocates {page(x.pfn)} for {x.holder}",
     e.PageFreed: lambda x: f"frees {page(x.pfn)}",
-    e.PageGot: lambda x: f"{x.holder} takes a reference to {page(x.pfn)} ({x.refs})",
-    e.PagePut: lambda x: f"{x.holder} drops a reference to {page(x.pfn)} ({x.refs})",
+    e.PageGot: lambda x: f"{x.holder} takes a reference to {page(x.pfn)} (now {x.refs})",
+    e.PagePut: lambda x: f"{x.holder} drops a reference to {page(x.pfn)} (now {x.refs})",
     e.DirtyTested: lambda x: f"finds {page(x.pfn)} {'dirty' if x.dirty else 'clean'} ({x.where})",
     # The primary mm.
     e.MmForked: lambda x: f"forks {x.parent} into {x.child}",
@@ -96,6 +96,8 @@ _WORDS: Final[dict[type[Event], Callable[[Any], str]]] = {
     e.ExitDone: lambda x: f"{x.mm} has exited",
     e.MmFreed: lambda x: f"frees {x.mm}",
     e.VmaLinked: lambda x: f"links a vma {address_range(x.start, x.end)}",
+    e.VmaChanged: lambda x: f"moves {x.vma} to {address_range(x.start, x.end)}",
+    e.AnonVmaAttached: lambda x: f"gives {x.vma} {x.anon_vma}",
     e.VmaUnlinked: lambda x: f"unlinks {x.vma}",
     e.PteSet: lambda x: f"{x.mm} maps {x.va:#x} to {page(x.pfn)}{_mode(x)}",
     e.PteCleared: lambda x: _cleared(x, "clears pte"),
