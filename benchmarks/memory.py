@@ -46,7 +46,7 @@ async def guest(host: Host, *, pages: int, marks: dict[str, float]) -> None:
     mark("mapped")
     await mm.munmap(area.start, area.end)
     mark("unmapped")
-    await vm.destroy()
+    await vm.close()
     await mm.exit()
     mark("end")
 

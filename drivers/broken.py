@@ -8,11 +8,15 @@ from typing import Final
 
 from drivers.broken_gru import (
     GruAsksNobody,
+    GruAsksToRead,
     GruCountsAfterFlush,
     GruForgetsOneContext,
     GruForgetsWakeup,
     GruIgnoresInvalidatePage,
+    GruIgnoresRegisterError,
     GruKeepsReference,
+    GruPurgeOvertakes,
+    GruStartNeverFlushes,
     GruWithoutHardwareCancel,
 )
 from drivers.broken_kvm import (
@@ -23,6 +27,7 @@ from drivers.broken_kvm import (
     KvmDestroysUnderVCpus,
     KvmFlushDoesNotWait,
     KvmFlushesAfterUnlock,
+    KvmFollowsNull,
     KvmForgetsCount,
     KvmForgetsPut,
     KvmForgetsSeq,
@@ -30,16 +35,19 @@ from drivers.broken_kvm import (
     KvmFreesBeforeUnregister,
     KvmIgnoresInvalidatePage,
     KvmIgnoresRegisterError,
+    KvmInvlpgWithoutFlush,
     KvmLooksUpUnderMmuLock,
     KvmLowersCountFirst,
     KvmNeverFlushes,
     KvmNeverReleases,
     KvmNeverUnregisters,
+    KvmRetriesForEver,
     KvmSamplesSeqLate,
     KvmSkipsOneVCpu,
     KvmSleepsInCallback,
     KvmStartNeverClears,
     KvmUnlockedCount,
+    KvmUnlocksTwice,
 )
 from notifierlab import Mutant
 
@@ -93,6 +101,9 @@ MUTANTS: Final[dict[str, Mutant]] = {
         _mutant(
             "kvm-ignores-invalidate-page", KvmIgnoresInvalidatePage, ("freed-while-reachable",), "reclaim-vs-guest"
         ),
+        _mutant("kvm-retries-for-ever", KvmRetriesForEver, ("livelock",), "reclaim-vs-guest"),
+        _mutant("kvm-unlocks-twice", KvmUnlocksTwice, ("bug-on",), "kvm-fault-vs-munmap"),
+        _mutant("kvm-follows-null", KvmFollowsNull, ("driver-raised",), "reclaim-vs-guest"),
         _mutant("kvm-forgets-young", KvmForgetsYoung, ("young-lost",), "aging-vs-guest"),
         _mutant("kvm-sleeps-in-callback", KvmSleepsInCallback, ("sleep-in-atomic",), "kvm-fault-vs-munmap"),
         _mutant("kvm-never-flushes", KvmNeverFlushes, ("flush-late", "freed-while-reachable"), "kvm-fault-vs-munmap"),
@@ -109,6 +120,12 @@ MUTANTS: Final[dict[str, Mutant]] = {
             "kvm-skips-one-vcpu", KvmSkipsOneVCpu, ("flush-incomplete", "freed-while-reachable"), "kvm-fault-vs-munmap"
         ),
         _mutant(
+            "kvm-invlpg-without-flush",
+            KvmInvlpgWithoutFlush,
+            ("flush-late", "freed-while-reachable"),
+            "invlpg-vs-reclaim",
+        ),
+        _mutant(
             "kvm-ignores-register-error", KvmIgnoresRegisterError, ("unregistered-driver-maps",), "register-interrupted"
         ),
         _mutant(
@@ -123,6 +140,12 @@ MUTANTS: Final[dict[str, Mutant]] = {
         ),
         _mutant("kvm-never-unregisters", KvmNeverUnregisters, ("mm-pin",), "reclaim-vs-exit"),
         _mutant("kvm-deletes-slot-only", KvmDeletesSlotOnly, ("freed-while-reachable",), "slot-vs-munmap"),
+        _mutant(
+            "gru-ignores-register-error",
+            GruIgnoresRegisterError,
+            ("unregistered-driver-maps", "freed-while-reachable"),
+            "gru-register-interrupted",
+        ),
         _mutant(
             "gru-hardware-cancel-off",
             GruWithoutHardwareCancel,
@@ -154,6 +177,14 @@ MUTANTS: Final[dict[str, Mutant]] = {
             ("wrong-data", "freed-while-reachable"),
             "cow-vs-guest-read",
         ),
+        _mutant(
+            "gru-start-never-flushes",
+            GruStartNeverFlushes,
+            ("write-without-permission",),
+            "fork-vs-gru-write",
+        ),
+        _mutant("gru-asks-to-read", GruAsksToRead, ("lost-dirty",), "gru-write-vs-writeback"),
+        _mutant("gru-purge-overtakes", GruPurgeOvertakes, ("stale-access",), "gru-dropin-vs-munmap"),
         _mutant("gru-keeps-reference", GruKeepsReference, ("pin-imbalance",), "zero-page-read"),
     )
 }

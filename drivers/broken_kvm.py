@@ -57,6 +57,13 @@ class KvmLooksUpUnderMmuLock(KvmMmu):
             return True
 
 
+class KvmRetriesForEver(KvmMmu):
+    """Finds a reason to retry every time."""
+
+    async def must_retry(self, seq: int) -> bool:
+        return True
+
+
 # --- the callbacks ------------------------------------------------------------------
 
 
@@ -128,6 +135,22 @@ class KvmSleepsInCallback(KvmMmu):
             await super().invalidate_range_start(mm, range)
 
 
+class KvmUnlocksTwice(KvmMmu):
+    """Drops mmu_lock a second time when a window closes."""
+
+    async def invalidate_range_end(self, mm: MmStruct, range: Range) -> None:
+        await super().invalidate_range_end(mm, range)
+        await self.mmu_lock.release()
+
+
+class KvmFollowsNull(KvmMmu):
+    """Looks for the entry of a page that the guest never touched, and finds none."""
+
+    async def invalidate_page(self, mm: MmStruct, address: Va) -> None:
+        await self.sptes.downgrade(self.sptes.entries[address].va)
+        await super().invalidate_page(mm, address)
+
+
 # --- flushing -----------------------------------------------------------------------
 
 
@@ -161,6 +184,14 @@ class KvmSkipsOneVCpu(KvmMmu):
         for vcpu in self.vcpus[1:]:
             await vcpu.request_flush()
             await self.kick(vcpu)
+
+
+class KvmInvlpgWithoutFlush(KvmMmu):
+    """Drops an entry for one vCPU, and leaves it in the TLBs of the others."""
+
+    async def invlpg(self, va: Va) -> None:
+        async with self.mmu_lock:
+            await self.unmap(va, Va(va + PAGE_SIZE))
 
 
 # --- life ---------------------------------------------------------------------------

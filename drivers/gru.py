@@ -199,7 +199,7 @@ class GruMmu(SharedState, MmuNotifier):
         # Read after the fault handle: a window that opens later voids the drop-in.
         if await self.range_is_active():
             return Dropin.RETRY
-        lookup = await shadow.look_up_atomic(self.name, self.mm, va, write=write)
+        lookup = await self.look_up_atomic(va, write=write)
         if lookup.page is None:
             if atomic:
                 return Dropin.ASLEEP
@@ -213,6 +213,10 @@ class GruMmu(SharedState, MmuNotifier):
         """Whether any window of the mm is open."""
         return await self.ms_range_active.get() != 0
 
+    async def look_up_atomic(self, va: Va, *, write: bool) -> shadow.Lookup:
+        """A walk of the page table: to write, the pte must be writable and dirty already."""
+        return await shadow.look_up_atomic(self.name, self.mm, va, write=write)
+
     async def look_up_sleeping(self, va: Va, *, write: bool) -> shadow.Lookup:
         """get_user_pages; its reference is given back at once, the page is not pinned."""
         lookup = await shadow.look_up(self.name, self.mm, va, write=write)
@@ -225,12 +229,15 @@ class GruMmu(SharedState, MmuNotifier):
     async def start_context(self, context: GruContext) -> None:
         """Load a context: it runs under the mm's ASID. The caller holds its cch_lock."""
         async with self.ms_asid_lock:
-            if not self.ms_asid or (
-                not self.runs_anywhere() and self.ms_asid_gen != await self.chiplet.read_generation()
-            ):
+            if not self.ms_asid or await self.asid_is_old():
                 self.retire_asid()
                 self.ms_asid, self.ms_asid_gen = await self.chiplet.new_asid()
             context.cch.start(self.ms_asid)
+
+    async def asid_is_old(self) -> bool:
+        """Whether others may have the mm's ASID by now: it is of another generation, and
+        nobody runs under it."""
+        return not self.runs_anywhere() and self.ms_asid_gen != await self.chiplet.read_generation()
 
     async def stop_context(self, context: GruContext) -> None:
         """Unload it: it keeps its translations as long as the mm keeps the ASID."""
@@ -263,6 +270,10 @@ class GruMmu(SharedState, MmuNotifier):
         """The inverse of `lock_to_unload`."""
         if not self.profile.gru_steals_without_locks:
             await self.mm.mmap_sem.release_read()
+
+    def new_tlb(self, cpu: str) -> Tlb:
+        """The TLB of a context."""
+        return Tlb(self.machine, self.name, cpu)
 
     def new_hardware(self, tlb: Tlb) -> Cch:
         """The hardware of a context."""

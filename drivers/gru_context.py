@@ -8,7 +8,7 @@ import enum
 from collections.abc import Awaitable, Callable
 from typing import ClassVar, Concatenate, Final, ParamSpec, TYPE_CHECKING
 
-from notifierlab import Content, Mutex, PAGE_SIZE, SharedState, SpinLock, Tlb, Va
+from notifierlab import Content, Mutex, PAGE_SIZE, SharedState, SpinLock, Va
 
 if TYPE_CHECKING:
     from drivers.gru import GruMmu
@@ -40,7 +40,7 @@ class GruContext(SharedState):
         super().__init__(gms.machine, name)
         self.gms = gms
         self.interrupts = interrupts
-        self.tlb = Tlb(gms.machine, gms.name, name)
+        self.tlb = gms.new_tlb(name)
         self.cch = gms.new_hardware(self.tlb)
         self.ts_ctxlock = Mutex(gms.machine, f"{name}.ts_ctxlock", "ts_ctxlock")
         self.cch_lock = SpinLock(gms.machine, f"{name}.cch_lock", "cch_lock")
@@ -86,10 +86,20 @@ class GruContext(SharedState):
                 return None
 
     async def _resolve(self, va: Va, *, write: bool) -> bool:
-        """Resolve a miss, or try to; false if there is no memory."""
-        if self.interrupts and self.is_loaded() and await self.interrupt(va, write=write):
+        """Do what an access that did not come through needs; false if there is no memory."""
+        if not self.is_loaded():
+            await self._fault_on_gseg()
+            return True
+        if self.interrupts and await self.interrupt(va, write=write):
             return True
         return await self._call_os(va, write=write)
+
+    async def _fault_on_gseg(self) -> None:
+        """The user touches a GSEG without hardware behind it."""
+        async with self.gms.mm.mmap_sem.read(), self.ts_ctxlock:
+            loaded = self.is_loaded() or await self.load()
+        if not loaded:
+            await self._wait_for_room()
 
     async def interrupt(self, va: Va, *, write: bool) -> bool:
         """A miss raises an interrupt; return whether that was all it needed."""
@@ -102,12 +112,9 @@ class GruContext(SharedState):
         return results == [Dropin.DONE]
 
     async def _call_os(self, va: Va, *, write: bool) -> bool:
-        """gru_handle_user_call_os, after the fault that loads the context where it must."""
+        """gru_handle_user_call_os; a context that was stolen meanwhile faults first."""
         async with self.gms.mm.mmap_sem.read(), self.ts_ctxlock:
-            if self.is_loaded() or await self.load():
-                return await self.gms.user_dropin(self, va, write=write) is Dropin.DONE
-        await self._wait_for_room()
-        return True
+            return not self.is_loaded() or await self.gms.user_dropin(self, va, write=write) is Dropin.DONE
 
     # Where it is loaded. The caller holds ts_ctxlock.
 

@@ -15,7 +15,7 @@ the whole log; a memslot says which guest page that is.
 Model: one spte a page, no large ones, no shadow pages to recycle.
 """
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from drivers.kvm_vcpu import VCpu
 from notifierlab import (
@@ -50,6 +50,32 @@ class MemSlot(NamedTuple):
         return self.base_gfn + (va - self.start) // PAGE_SIZE
 
 
+class DirtyBitmap:
+    """Which guest pages could be written since the log was last asked.
+
+    A shared field of `vm` like the others, under mmu_lock; but one that grows in place,
+    since a guest may have a million pages.
+    """
+
+    is_lab_object: ClassVar[bool] = True
+
+    def __init__(self, vm: SharedState) -> None:
+        self._vm = vm
+        self._gfns: dict[int, None] = {}
+
+    def set(self, gfn: int) -> None:
+        """The guest may write the page from now on."""
+        self._vm.machine.emit(events.FieldWritten, self._vm.name, "dirty_bitmap", f"gfn {gfn}")
+        self._gfns[gfn] = None
+
+    def take(self) -> tuple[int, ...]:
+        """Return what is set, in order, and clear it."""
+        self._vm.machine.emit(events.FieldWritten, self._vm.name, "dirty_bitmap", "")
+        gfns = tuple(sorted(self._gfns))
+        self._gfns.clear()
+        return gfns
+
+
 class KvmMmu(SharedState, MmuNotifier):
     """One virtual machine: what the mm's notifier list knows of it."""
 
@@ -58,7 +84,6 @@ class KvmMmu(SharedState, MmuNotifier):
     # Under mmu_lock; a reader may hold slots_lock instead for memslots.
     memslots: tuple[MemSlot, ...] = shared(())
     mmu_notifier_count: int = shared(0)
-    dirty_bitmap: int = shared(0)
     # Written under mmu_lock, sampled without it.
     mmu_notifier_seq: Atomic[int] = shared(0, atomic=True)
     # File descriptors in use: the VM's own, and one for each vCPU that runs.
@@ -73,6 +98,7 @@ class KvmMmu(SharedState, MmuNotifier):
         self.mmu_lock = SpinLock(self.machine, f"{name}.mmu_lock", "mmu_lock")
         self.requests_lock = SpinLock(self.machine, f"{name}.requests_lock", "requests_lock")
         self.sptes = ShadowTable(self.machine, name)
+        self.dirty_bitmap = DirtyBitmap(self)
         self.vcpus = tuple(VCpu(self, f"{name}.vcpu{n}") for n in range(vcpus))
 
     # --- life (K 5.7) ---------------------------------------------------------------
@@ -166,6 +192,14 @@ class KvmMmu(SharedState, MmuNotifier):
             await self.machine.relax()
         return True
 
+    async def invlpg(self, va: Va) -> None:
+        """The guest drops a translation of its own, which other vCPUs may have cached.
+
+        Without the flush the host would find no entry, and free the page (2.6.28 did so).
+        """
+        await self.mmu_lock.acquire()
+        await self.unlock(flush=await self.unmap(va, Va(va + PAGE_SIZE)))
+
     async def look_up(self, va: Va) -> tuple[int, shadow.Lookup]:
         """Ask the host for the page; return with it what seq was before."""
         # Sampled after the look-up, it would hide an invalidation that came in between.
@@ -231,9 +265,12 @@ class KvmMmu(SharedState, MmuNotifier):
             await self.mmu_lock.acquire()
             if not self.profile.kvm_lockless_write_protect:
                 await self.write_protect()
-            bitmap, self.dirty_bitmap = self.dirty_bitmap, 0
-            await self.unlock(flush=True)
-        return tuple(gfn for gfn in range(bitmap.bit_length()) if bitmap >> gfn & 1)
+            dirty = self.dirty_bitmap.take()
+            await self.mmu_lock.release()
+            # Entries were downgraded, none went: slots_lock alone keeps the log whole until
+            # no TLB can write past it.
+            await self.flush_remote_tlbs()
+        return dirty
 
     async def write_protect(self) -> None:
         """Make the next write to every page fault. The caller holds mmu_lock."""
@@ -253,7 +290,7 @@ class KvmMmu(SharedState, MmuNotifier):
         """Note in the log that the guest may write its page at `va` from now on."""
         slot = self.slot_at(va)
         if slot is not None and slot.log_dirty:
-            self.dirty_bitmap |= 1 << slot.gfn_of(va)
+            self.dirty_bitmap.set(slot.gfn_of(va))
 
     # --- entries; the caller holds mmu_lock -----------------------------------------
 

@@ -56,6 +56,10 @@ class VCpu(SharedState):
         """Store `value` to `va`; return the content as it is in memory now."""
         return await self._access(va, write=True, value=value)
 
+    async def invlpg(self, va: Va) -> None:
+        """Drop the translation of `va`; KVM intercepts it."""
+        await self.vm.invlpg(va)
+
     async def _access(self, va: Va, *, write: bool, value: int) -> Content | None:
         # Model: a vCPU is in guest mode for one access at a time; its TLB lasts.
         while True:

@@ -6,11 +6,11 @@ from drivers.kvm import KvmMmu
 from notifierlab import Content, Mm, Va
 
 
-async def fill(mm: Mm, pages: Sequence[Va]) -> list[Content]:
-    """Let the process write to every page; return what stands in each."""
+async def fill(mm: Mm, pages: Sequence[Va], values: Sequence[int] = ()) -> list[Content]:
+    """Let the process write to every page, its number if there are no `values`; return what stands in each."""
     contents = []
     for n, va in enumerate(pages):
-        content = await mm.write(va, n)
+        content = await mm.write(va, values[n] if values else n)
         assert content is not None, f"the scenario writes at {va:#x}, where there is no memory"
         contents.append(content)
     return contents

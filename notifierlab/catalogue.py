@@ -128,7 +128,7 @@ def _find(kind: str, group: str, name: str) -> object:
     try:
         return getattr(module, attribute)
     except AttributeError:
-        names = [each for each in vars(module) if not each.startswith("_")]
+        names = [each for each, value in vars(module).items() if _is_own(module, value)]
         raise unknown_name(f"{kind} in {where} called", attribute, names) from None
 
 
@@ -175,9 +175,14 @@ def _failure(error: BaseException) -> str:
     return what + place
 
 
+def _is_own(module: ModuleType, value: object) -> bool:
+    """Whether the module itself defines the class or function, and did not import it."""
+    return getattr(value, "__module__", None) == module.__name__
+
+
 def _only_one(kind: str, name: str, module: ModuleType) -> object:
     """The one thing of the wanted kind that the file itself defines."""
-    own = [value for value in vars(module).values() if getattr(value, "__module__", None) == module.__name__]
+    own = [value for value in vars(module).values() if _is_own(module, value)]
     if kind == "driver":
         fits = [value for value in own if isinstance(value, type) and hasattr(value, "invalidate_range_start")]
     else:

@@ -7,7 +7,7 @@ everything up, and written to the header of a log again. A wrong name or value i
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from notifierlab import __version__, catalogue
@@ -59,6 +59,13 @@ class Request:
             strict=self.strict,
             steps_max=self.steps_max,
         )
+
+    def seeded(self, seed: int) -> "Request":
+        """The same, for a run drawn by `seed`: a scenario with a parameter `seed` gets it, unless it was set."""
+        takes = inspect.signature(catalogue.scenario(self.scenario)).parameters
+        if "seed" not in takes or "seed" in self.params:
+            return self
+        return replace(self, params={**self.params, "seed": seed})
 
 
 def request_of(header: RunHeader) -> Request:
@@ -112,6 +119,9 @@ def _params(name: str, scenario: catalogue.Scenario, given: Mapping[str, Value])
                 raise InputError(f"The scenario `{name}` has no parameters, so `--set {key}=...` sets nothing.")
             raise unknown_name(f"parameter of `{name}` called", key, known)
         params[parameter.name] = _value(name, parameter, value)
+    for key in known:
+        if key not in params:
+            raise InputError(f"The scenario `{name}` needs `{key}`: give it with --set {key}=VALUE.")
     return params
 
 

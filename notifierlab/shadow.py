@@ -170,9 +170,18 @@ class Tlb:
         frame that was cached: if that frame is free or another's by now, so be it.
         """
         await self.machine.step()
+        entry = self.hit(va, write=write)
+        return None if entry is None else self.access(va, entry, write=write, value=value)
+
+    def hit(self, va: Va, *, write: bool) -> TlbEntry | None:
+        """The translation that an access would use now."""
         entry = self.entries.get(va)
         if not self.running or entry is None or (write and not entry.write):
             return None
+        return entry
+
+    def access(self, va: Va, entry: TlbEntry, *, write: bool, value: int) -> Content:
+        """Read or write the frame of `entry`, within the current step."""
         page = entry.page
         if write:
             self.writes += 1

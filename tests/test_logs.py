@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, HealthCheck, settings, strategies as st
 
 from notifierlab import bench, catalogue, recheck
+from notifierlab.errors import InputError
 from notifierlab.reading import LogError
 from notifierlab.request import Request
 
@@ -137,3 +138,22 @@ def test_a_real_log_with_an_edit_is_refused_or_judged(kind: str, at: int, to: in
         assert str(error)
     else:
         assert outcome.verdict in ("violated", "no-violation-within")
+
+
+def test_a_run_that_waits_for_trio_itself_says_so_and_is_not_replayed(tmp_path: Path) -> None:
+    (tmp_path / "sleepy.py").write_text(
+        "import trio\n\n\n"
+        "async def sleepy(host):\n"
+        "    '''A scenario that waits for the clock.'''\n"
+        "    async with host.together() as tasks:\n"
+        "        tasks.start(trio.sleep, 0.001, name='sleeper')\n"
+    )
+    path = tmp_path / "run.jsonl"
+    request = Request(scenario=f"{tmp_path / 'sleepy.py'}:sleepy", carrier="trio")
+    outcome = bench.run(request, seed=None, rules=(), log=path)
+
+    assert outcome.verdict == "no-violation-within"
+    assert json.loads(path.read_bytes().splitlines()[0])["external"] is True
+    assert recheck.check_logs([str(path)], strict=False, rules=()).verdict == "no-violation-within"
+    with pytest.raises(InputError, match="waited for trio itself"):
+        bench.replay_log(str(path))

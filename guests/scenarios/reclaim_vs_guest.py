@@ -1,15 +1,18 @@
 """Reclaim takes a page away from under a guest that uses it (K 3.2 P1, K 4.4 f and g)."""
 
-from guests.programs import touch
+from guests.programs import chain, chase
 from guests.scene import boot, fill
 from notifierlab import Host
 
 
 async def reclaim_vs_guest(host: Host, *, pages: int = 1, tries: int = 2, rounds: int = 1) -> None:
-    """The host reclaims pages while a guest reads them; their content comes back from swap."""
+    """The host reclaims pages while a guest follows a chain of pointers through them.
+
+    What was taken comes back from swap, and the chain must still lead where it led.
+    """
     mm = host.new_mm()
     area = await mm.mmap(pages)
-    contents = await fill(mm, list(area.pages))
+    contents = await fill(mm, list(area.pages), chain(pages, 1))
     vm = host.driver("kvm")(mm)
 
     async def reclaim() -> None:
@@ -21,7 +24,7 @@ async def reclaim_vs_guest(host: Host, *, pages: int = 1, tries: int = 2, rounds
         async with host.together() as tasks:
             tasks.start(reclaim, name="kswapd")
             vcpu = vm.vcpus[0]
-            tasks.start(vcpu.run, touch, area.start, pages, rounds=rounds, contents=contents, name=vcpu.name)
-        await vm.vcpus[0].run(touch, area.start, pages, contents=contents)
+            tasks.start(vcpu.run, chase, area.start, contents, hops=rounds * pages, name=vcpu.name)
+        await vm.vcpus[0].run(chase, area.start, contents, hops=pages)
         await vm.close()
     await mm.exit()
