@@ -10,7 +10,7 @@ nothing is found the verdict is undecided.
 
 import sys
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -172,8 +172,19 @@ def check_logs(names: Sequence[str], *, strict: bool, rules: Collection[str]) ->
     )
 
 
-def tell(name: str, *, rules: Collection[str], width: int, glyphs: Glyphs) -> tuple[str, int]:
-    """The story of the most severe violation of a log, and the exit status."""
+def tell(
+    name: str,
+    *,
+    rules: Collection[str],
+    width: int,
+    glyphs: Glyphs,
+    full: bool = False,
+    explain: Callable[[LogReader, Violation], Sequence[str]] | None = None,
+) -> tuple[str, int]:
+    """The story of the most severe violation of a log, and the exit status.
+
+    `full` tells all that happened; `explain` gives the lines that end the story.
+    """
     rules_but(rules)
     reader, events = read_log(name)
     checked = check_events(reader, events)
@@ -182,7 +193,17 @@ def tell(name: str, *, rules: Collection[str], width: int, glyphs: Glyphs) -> tu
         status = EXIT_STATUS[verdict_of((), complete=checked.complete)]
         return _no_story(checked, rules), status
     violation = min(wanted, key=severity_of)
-    text = story(events, violation, others=checked.violations, log=name, width=width, glyphs=glyphs)
+    closing = explain(reader, violation) if explain is not None else ()
+    text = story(
+        events,
+        violation,
+        others=checked.violations,
+        log=name,
+        width=width,
+        glyphs=glyphs,
+        full=full,
+        closing=closing,
+    )
     return text, EXIT_STATUS["violated"]
 
 

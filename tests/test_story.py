@@ -49,7 +49,6 @@ step  truncate                                 register                 vcpu0
   18  tells kvm0: end [0x10000,0x11000),
         whose start it never heard
 --->  unpaired-end: kvm0 hears the end of window win1.0, whose start it never heard
-  20  closes window [0x10000,0x11000)
 
 replay  notifierlab replay run.jsonl
 """

@@ -26,7 +26,7 @@ ROWS_MAX: Final = 60
 """A longer story is cut in the middle of its past."""
 
 AFTERMATH_MAX: Final = 8
-"""How many events after the violation are still told."""
+"""How many events after the violation may still be told, if something bad is among them."""
 
 _ALWAYS: Final = (
     e.ChoiceMade,
@@ -85,6 +85,7 @@ _MORE: Final[dict[str, tuple[type[Event], ...]]] = {
     "lock-tag-leak": (*_TAKE_ALL, e.TagSet, e.TagCleared, e.HeadRead),
     "vma-list-moved": (*_TAKE_ALL, e.VmaLinked, e.VmaChanged, e.VmaUnlinked, e.AnonVmaAttached),
     "registered-mid-window": _TAKE_ALL,
+    "deadlock": (e.QueueWoken, e.CbEntered, e.CbLeft),
     "sleep-in-atomic": (e.MightSleep,),
     "data-race": (e.FieldRead, e.FieldWritten, e.AtomicWritten),
 }
@@ -123,6 +124,8 @@ def story(
     log: str = "",
     width: int = 100,
     glyphs: Glyphs = UNICODE,
+    full: bool = False,
+    closing: Sequence[str] = (),
 ) -> str:
     """The story of `violation` as text.
 
@@ -133,11 +136,14 @@ def story(
         log: the file the run stands in, for the replay line.
         width: columns of the page.
         glyphs: what the terminal can show.
+        full: tell all that can be told, not only what led to the violation.
+        closing: lines that stand after the lanes.
     """
-    rows = _rows(events, violation, list(others))
+    rows = _all_rows(events, violation, list(others)) if full else _rows(events, violation, list(others))
     set_up, rows = _set_up(rows)
     head = textwrap.wrap(f"{violation.rule}: {SENTENCES.get(violation.rule, violation.message)}", width)
-    tail = ["", f"replay  notifierlab replay {log}"] if log else []
+    tail = [*([""] if closing else []), *closing]
+    tail += ["", f"replay  notifierlab replay {log}"] if log else []
     return "\n".join([*head, "", *set_up, *lanes(rows, width=width, glyphs=glyphs), *tail]) + "\n"
 
 
@@ -152,7 +158,7 @@ def _rows(events: Sequence[Event], violation: Violation, others: list[Violation]
     ]
     before = [event for event in chosen if event.step <= violation.step]
     after = [event for event in chosen if event.step > violation.step and not _tidies_up(event, violation)]
-    after = after[:AFTERMATH_MAX]
+    after = _consequences(after[:AFTERMATH_MAX], others)
     listeners = _Listeners()
     past = [_row(event, listeners) for event in before if not _repeats(event, before, violation)]
     rows = _shortened(past)
@@ -161,6 +167,25 @@ def _rows(events: Sequence[Event], violation: Violation, others: list[Violation]
     last = after[-1].step if after else violation.step
     noted = [each for each in others if each != violation and _step_at(events, begin) <= each.step <= last]
     return _with_notes(rows, noted, violation)
+
+
+def _all_rows(events: Sequence[Event], violation: Violation, others: list[Violation]) -> list[Row]:
+    """Every event that has words, up to the violation and beyond."""
+    listeners = _Listeners()
+    told = [event for event in events if words(event)]
+    rows = [_row(event, listeners) for event in told if event.step <= violation.step]
+    rows.append(Row(violation.step, "", f"{violation.rule}: {violation.message}", strong=True))
+    rows += [_row(event, listeners) for event in told if event.step > violation.step]
+    return _with_notes(rows, [each for each in others if each != violation], violation)
+
+
+def _consequences(after: list[Event], others: list[Violation]) -> list[Event]:
+    """What follows, as long as it leads to something: a device's access, or another violation."""
+    last = max((other.step for other in others), default=0)
+    leads = [
+        n for n, event in enumerate(after) if isinstance(event, e.SecAccessed | e.DataChecked) or event.step <= last
+    ]
+    return after[: leads[-1] + 1] if leads else []
 
 
 def _step_at(events: Sequence[Event], begin: int) -> int:
@@ -235,11 +260,15 @@ def _matters(event: Event, violation: Violation, focus: _Focus, *, early: bool) 
         return False
     if isinstance(event, e.CbEntered) and event.callback == "young" and rule != "young-lost":
         return False
-    if isinstance(event, _PLACES) and rule in _LOCK_RULES and not focus.pfns and not focus.vas:
+    if isinstance(event, _PLACES) and not isinstance(event, more) and rule in _LOCK_RULES and not _is_somewhere(focus):
         return False
     if isinstance(event, e.PageAllocated) and event.pfn not in focus.pfns:
         return False
     return _of(focus.mmus, event, "mmu") and _of(focus.mms, event, "mm") and _placed(focus, event)
+
+
+def _is_somewhere(focus: _Focus) -> bool:
+    return bool(focus.pfns or focus.vas)
 
 
 def _of(known: list[str], event: Event, attribute: str) -> bool:
@@ -248,7 +277,7 @@ def _of(known: list[str], event: Event, attribute: str) -> bool:
 
 
 def _placed(focus: _Focus, event: Event) -> bool:
-    if not focus.pfns and not focus.vas:
+    if not _is_somewhere(focus):
         return True
     va, pfn, start = getattr(event, "va", None), getattr(event, "pfn", None), getattr(event, "start", None)
     if pfn in focus.pfns or va in focus.vas:

@@ -80,6 +80,8 @@ _WORDS: Final[dict[type[Event], Callable[[Any], str]]] = {
     e.BugHit: lambda x: f"BUG in {x.where}: {x.what}",
     e.LockAcquired: lambda x: f"takes {x.lock}" + (" to read" if x.mode == "read" else ""),
     e.LockReleased: lambda x: f"drops {x.lock}",
+    e.QueueWaited: lambda x: f"has waited on {x.queue}",
+    e.QueueWoken: lambda x: f"wakes {x.queue}",
     e.MightSleep: lambda x: f"may sleep: {x.what}",
     e.FieldRead: lambda x: f"reads {x.owner}.{x.field}",
     e.FieldWritten: lambda x: f"writes {x.owner}.{x.field} = {x.value}",
