@@ -77,6 +77,14 @@ class Host:
         self._names[kind] = n + 1
         return f"{kind}{n}"
 
+    def all_touches_declared(self) -> None:
+        """Claim that whatever tasks of this scenario share records its touches (`Machine.touch`).
+
+        A search that leaves orders out because steps do not touch the same may then say
+        that it has seen all; the mm of the host does not record all of its own yet.
+        """
+        self.machine.declared = True
+
     # --- what the host does behind a process's back ---------------------------------
 
     async def vmtruncate(self, file: AddressSpace, size: int) -> None:

@@ -340,6 +340,24 @@ class Outside:
         yield "please wake me"
 
 
+@CARRIERS
+def test_an_assert_of_a_driver_is_the_drivers_and_one_of_the_bench_is_ours(carrier: str) -> None:
+    async def theirs(machine: Machine) -> None:
+        await machine.step()
+        assert machine.steps < 0, "as the driver believed"
+
+    toy = run_tasks(theirs, carrier=carrier)
+    assert toy.error is None
+    (raised,) = of_type(toy, events.TaskRaised)
+    assert raised.error.startswith("AssertionError: as the driver believed")
+
+    async def ours(machine: Machine) -> None:
+        await machine.join(*[machine.start(steps, machine, 1, name=name) for name in "ab"])
+
+    toy = run_tasks(ours, lambda *_: 99, carrier=carrier)
+    assert isinstance(toy.error, AssertionError)
+
+
 def test_an_unknown_carrier_is_refused_with_those_that_exist() -> None:
     with pytest.raises(LabError, match="bare, trio"):
         new_machine("asyncio", always(0))

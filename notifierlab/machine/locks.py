@@ -16,6 +16,7 @@ from typing import Self
 
 from notifierlab import events
 from notifierlab.events import LOCK_CLASSES
+from notifierlab.machine.access import Mode
 from notifierlab.machine.sched import Machine, Task
 
 
@@ -37,16 +38,21 @@ class SpinLock:
     async def acquire(self, *, nest: bool = False) -> None:
         """Wait until the lock is free and take it; `nest` says that another lock of the
         class may be held, under an outer lock that makes their order free."""
-        await self.machine.step(self.is_free, self.name, self._holders)
-        self.holder = self.machine.current
+        machine = self.machine
+        machine.want(self.name, Mode.ACQUIRE)
+        await machine.step(self.is_free, self.name, self._holders)
+        self.holder = machine.current
+        machine.touch(self.name, Mode.ACQUIRE)
         self.machine.emit(events.LockAcquired, self.name, self.cls, "write", "nest" if nest else "wait")
 
     async def try_acquire(self) -> bool:
         """Take the lock if it is free; return whether it was."""
         await self.machine.step()
         if self.holder is not None:
+            self.machine.touch(self.name, Mode.TEST)
             return False
         self.holder = self.machine.current
+        self.machine.touch(self.name, Mode.TRY)
         self.machine.emit(events.LockAcquired, self.name, self.cls, "write", "try")
         return True
 
@@ -60,6 +66,7 @@ class SpinLock:
         if self.holder is None and not self.machine.stopped:
             self.machine.bug("spin_unlock", f"{self.name} is released and nobody holds it", self.name)
         self.holder = None
+        self.machine.touch(self.name, Mode.RELEASE)
         self.machine.emit(events.LockReleased, self.name, self.cls, "write")
 
     def is_free(self) -> bool:
@@ -126,14 +133,19 @@ class RwSem:
     async def acquire_read(self, *, nest: bool = False) -> None:
         """down_read: wait until nobody writes; may sleep."""
         self.machine.might_sleep(self.name)
+        self.machine.want(self.name, Mode.ACQUIRE_READ)
         await self.machine.step(self._no_writer, self.name, self._holders)
+        self.machine.touch(self.name, Mode.ACQUIRE_READ)
         self._enter("nest" if nest else "wait")
 
     async def try_read(self) -> bool:
         """down_read_trylock."""
         await self.machine.step()
         if self.writer is not None:
+            self.machine.touch(self.name, Mode.TEST)
             return False
+        self.machine.touch(self.name, Mode.TRY)
+        self.machine.touch(self.name, Mode.ACQUIRE_READ)
         self._enter("try")
         return True
 
@@ -145,28 +157,34 @@ class RwSem:
     async def acquire_write(self, *, nest: bool = False) -> None:
         """down_write: wait until nobody has it; may sleep."""
         self.machine.might_sleep(self.name)
+        self.machine.want(self.name, Mode.ACQUIRE)
         await self.machine.step(self.is_free, self.name, self._holders)
         self.writer = self.machine.current
+        self.machine.touch(self.name, Mode.ACQUIRE)
         self.machine.emit(events.LockAcquired, self.name, self.cls, "write", "nest" if nest else "wait")
 
     async def try_write(self) -> bool:
         """down_write_trylock."""
         await self.machine.step()
         if not self.is_free():
+            self.machine.touch(self.name, Mode.TEST)
             return False
         self.writer = self.machine.current
+        self.machine.touch(self.name, Mode.TRY)
         self.machine.emit(events.LockAcquired, self.name, self.cls, "write", "try")
         return True
 
     async def release_write(self) -> None:
         """up_write."""
         self.writer = None
+        self.machine.touch(self.name, Mode.RELEASE)
         self.machine.emit(events.LockReleased, self.name, self.cls, "write")
         await self.machine.step()
 
     async def downgrade(self) -> None:
         """downgrade_write: from writer to reader, without letting another writer in."""
         self.writer = None
+        self.machine.touch(self.name, Mode.DOWNGRADE)
         me = self.machine.current
         self.readers[me] = self.readers.get(me, 0) + 1
         self.machine.emit(events.LockDowngraded, self.name, self.cls)
@@ -207,6 +225,7 @@ class RwSem:
             self.readers[me] = left
         else:
             self.readers.pop(me, None)
+        self.machine.touch(self.name, Mode.RELEASE_READ)
         self.machine.emit(events.LockReleased, self.name, self.cls, "read")
 
     def _holders(self) -> tuple[str, ...]:
@@ -252,6 +271,8 @@ class WaitQueue:
         self.machine.might_sleep(self.name)
         while True:
             seen = self.wakes
+            # From here on a wake-up counts: the condition is looked at in the next step.
+            self.machine.touch(self.name, Mode.ENQUEUE)
             await self.machine.step()
             if until() or self.machine.stopped:
                 break
@@ -259,11 +280,16 @@ class WaitQueue:
         self.machine.emit(events.QueueWaited, self.name)
 
     def _woken_since(self, seen: int) -> Callable[[], bool]:
-        return lambda: self.wakes != seen
+        def woken() -> bool:
+            self.machine.touch(self.name, Mode.AWAIT)
+            return self.wakes != seen
+
+        return woken
 
     async def wake_all(self) -> None:
         """Let every waiter look at its condition again."""
         self.wakes += 1
+        self.machine.touch(self.name, Mode.WAKE)
         self.machine.emit(events.QueueWoken, self.name)
         await self.machine.step()
 

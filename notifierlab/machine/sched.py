@@ -20,6 +20,8 @@ from typing import Any, Concatenate, Final, NoReturn, ParamSpec, Protocol, TypeV
 
 from notifierlab import events
 from notifierlab.events import Event, Waiting
+from notifierlab.machine.access import Access, Mode
+from notifierlab.machine.recording import Recording
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,7 +30,8 @@ STEPS_MAX: Final = 100_000
 """Steps after which a run counts as a livelock, unless it says otherwise."""
 
 _CHILDREN_MAX: Final = 1000
-_ANOTHER: Final = "another task to run"
+ANOTHER: Final = "another task to run"
+"""What a task waits for that only wants somebody else to move (see `Machine.relax`)."""
 _HERE: Final = str(Path(__file__).parent.parent)
 
 
@@ -58,6 +61,7 @@ class Task:
     """
 
     __slots__ = (
+        "awaits",
         "away",
         "children",
         "context",
@@ -73,6 +77,7 @@ class Task:
         "send",
         "until",
         "waits_for",
+        "wants",
     )
 
     def __init__(self, name: str, index: int, coro: Coroutine[Any, Any, object], context: str) -> None:
@@ -90,6 +95,10 @@ class Task:
         self.counts: dict[str, int] = {}
         self.rcu_depth = 0
         self.rcu_section = 0
+        # While accesses are recorded: what the condition read when it was looked at last,
+        # and the lock that the pending step takes.
+        self.awaits: list[Access] = []
+        self.wants: Access | None = None
         # The carrier's own: what it needs to resume this task.
         self.seat: Any = None
 
@@ -97,7 +106,7 @@ class Task:
         return f"<Task {self.name}>"
 
 
-class Machine:
+class Machine(Recording):
     """Runs the tasks of one run. A carrier subclasses it and gives `step`.
 
     `ended` is how the run came to its end: `complete`, `deadlock`, `livelock`, `raised`
@@ -116,6 +125,7 @@ class Machine:
         *,
         steps_max: int = STEPS_MAX,
     ) -> None:
+        super().__init__()
         self.steps = 0
         self.steps_max = steps_max
         self.stopped = False
@@ -154,7 +164,7 @@ class Machine:
         when it tries again at once is what it saw before, so no order is lost.
         """
         me = self.current
-        await self.step(lambda: self.current is not me, _ANOTHER)
+        await self.step(lambda: self.current is not me, ANOTHER)
 
     def emit(self, make: Callable[Concatenate[int, str, P], Event], *args: P.args, **kwargs: P.kwargs) -> None:
         """Make an event of the current step and task, and hand it on."""
@@ -171,6 +181,7 @@ class Machine:
         assert 0 <= index < len(values), f"a strategy took value {index} of {len(values)}"
         self.choices.append(index)
         self.options.append(len(values))
+        self.values_taken += 1
         if index:
             self.emit(events.ChoiceMade, name, str(values[index]), index)
         return values[index]
@@ -200,6 +211,9 @@ class Machine:
         task = Task(name, parent.index * _CHILDREN_MAX + parent.children, fn(*args, **kwargs), context)
         self.tasks.append(task)
         self._seat(task)
+        if self.recording:
+            self.touch(f"start of {name}", Mode.FIRST)
+            task.wants = Access(f"start of {name}", Mode.AFTER)
         self.emit(events.TaskStarted, name, context)
         return task
 
@@ -208,6 +222,8 @@ class Machine:
         left = list(tasks)
 
         def all_done() -> bool:
+            if self.recording:
+                self._into.extend(Access(f"end of {task.name}", Mode.AFTER) for task in tasks)
             # Looked at in every step of everybody: so those that are done are left out.
             while left and left[-1].done:
                 left.pop()
@@ -258,11 +274,14 @@ class Machine:
         """
         self.steps += 1
         chosen = me = self.current
-        ready = []
-        for task in self.tasks:
-            until = task.until
-            if until is None or until():
-                ready.append(task)
+        if self.recording:
+            ready = self._look_recorded()
+        else:
+            ready = []
+            for task in self.tasks:
+                until = task.until
+                if until is None or until():
+                    ready.append(task)
         options = len(ready)
         if options > 1:
             carry_on = me in ready
@@ -282,13 +301,15 @@ class Machine:
         elif any(task.away for task in self.tasks):
             # The baton lies there until one of them comes back.
             self.idle = True
-        elif me.waits_for is _ANOTHER and me.until is not never:
+        elif me.waits_for is ANOTHER and me.until is not never:
             # There is no other: trying again is all that is left.
             pass
         else:
             self._deadlock()
         if self.steps >= self.steps_max:
             self._stop_for_length()
+        if self.recording:
+            self._open_step(chosen, len(self.choices) - 1 if options > 1 else -1)
         return chosen
 
     def finish_task(self, task: Task) -> bool:
@@ -296,6 +317,8 @@ class Machine:
         task.done = True
         task.until = never
         self.tasks.remove(task)
+        if self.recording:
+            self.touch(f"end of {task.name}", Mode.FIRST)
         self.emit(events.TaskEnded)
         if not self.tasks:
             self.end("complete")
@@ -308,7 +331,7 @@ class Machine:
         if isinstance(error, KeyboardInterrupt):
             self.interrupt()
             return
-        if isinstance(error, LabError | AssertionError) or not isinstance(error, Exception):
+        if isinstance(error, LabError) or not isinstance(error, Exception) or _is_ours(error):
             self.error = error
         else:
             self.emit(events.TaskRaised, f"{type(error).__name__}: {error}", _place(error.__traceback__))
@@ -327,6 +350,8 @@ class Machine:
     def end(self, how: str) -> None:
         """Stop the baton: from here on steps return at once and events are dropped."""
         if not self.stopped:
+            if self.recording and how != "deadlock":
+                self._close_step()
             self.ended = how
             self.stopped = True
 
@@ -340,6 +365,8 @@ class Machine:
 
     def _deadlock(self) -> NoReturn:
         self.emit(events.Deadlocked, self._waiting())
+        if self.recording:
+            self._note_blocked()
         self.end("deadlock")
         raise RunOver
 
@@ -350,6 +377,15 @@ class Machine:
             else Waiting(task.name, "", ())
             for task in self.tasks
         )
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether it is an assertion of the bench that failed, not one of a driver or scenario."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    raised_here = traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(_HERE)
+    return isinstance(error, AssertionError) and raised_here
 
 
 def _place(traceback: TracebackType | None) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, cast, Final, Generic, Literal, overload, TypeVar
 
 from notifierlab import events
+from notifierlab.machine.access import Mode
 from notifierlab.machine.sched import LabError, Machine
 
 T = TypeVar("T")
@@ -37,6 +38,7 @@ class Atomic(Generic[T]):
     async def get(self) -> T:
         """Read the value."""
         await self._machine.step()
+        self._touch(Mode.READ)
         self._machine.emit(events.AtomicRead, self._owner, self._field, _text(self._value))
         return self._value
 
@@ -68,12 +70,18 @@ class Atomic(Generic[T]):
 
     def peek(self) -> T:
         """Return the value, for the condition of a wait: no switch, no event."""
+        self._touch(Mode.READ)
         return self._value
 
     def _put(self, value: T) -> None:
         _refuse_mutable(self._owner, self._field, value)
         self._value = value
+        self._touch(Mode.WRITE)
         self._machine.emit(events.AtomicWritten, self._owner, self._field, _text(value))
+
+    def _touch(self, mode: Mode) -> None:
+        if self._machine.recording:
+            self._machine.touch(f"{self._owner}.{self._field}", mode)
 
 
 class _Field:
@@ -98,6 +106,8 @@ class _Field:
             if self._slot not in values:
                 values[self._slot] = Atomic(state.machine, state.name, self.name, self.default)
             return values[self._slot]
+        if state.machine.recording:
+            state.machine.touch(f"{state.name}.{self.name}", Mode.READ)
         state.machine.emit(events.FieldRead, state.name, self.name)
         return values.get(self._slot, self.default)
 
@@ -106,6 +116,8 @@ class _Field:
             raise LabError(f"{state.name}.{self.name} is atomic: change it by `await self.{self.name}.set(...)`")
         _refuse_mutable(state.name, self.name, value)
         state.__dict__[self._slot] = value
+        if state.machine.recording:
+            state.machine.touch(f"{state.name}.{self.name}", Mode.WRITE)
         state.machine.emit(events.FieldWritten, state.name, self.name, _text(value))
 
 

@@ -1,0 +1,186 @@
+"""The proof: two searches that have little in common take turns until one has seen all.
+
+`dpor` executes each order that differs, `states` visits each state. Which of them ends
+sooner depends on the program: tasks that conflict make many orders of few states, tasks
+that have nothing to do with each other many states of few orders. So they take turns,
+each turn of both twice as long as the one before, and the first to end issues the
+certificate. The other then gets as many runs again as the first had, or a thousand: where
+it ends too, both must have seen the same final states, modulo declared symmetry. If they have not,
+one of them is wrong, and nothing is claimed.
+
+Neither claims anything for a scenario that does not record all that its tasks share, or
+if a run did not end by itself.
+"""
+
+import hashlib
+import inspect
+import json
+from collections.abc import Callable
+from typing import Final, TYPE_CHECKING
+
+from notifierlab.explore.dpor import Dpor
+from notifierlab.explore.fingerprint import Numbers, Portrait, State
+from notifierlab.explore.states import States
+from notifierlab.machine.sched import Machine
+
+if TYPE_CHECKING:
+    from notifierlab.explore.run import RunResult, RunSpec
+
+SLICE_RUNS: Final = 32
+"""How many runs each has in the first turn."""
+
+CHECK_RUNS: Final = 1000
+"""How many more runs the second may have when the first has ended, at least."""
+
+
+class Disagreement(AssertionError):
+    """Both searches came to their end, and to different final states: an error of the bench."""
+
+
+class _Turns:
+    """How many runs one of the two has had, and how many it may have by now."""
+
+    def __init__(self, strategy: "Dpor | States") -> None:
+        self.strategy = strategy
+        self.runs = 0
+        self.may = SLICE_RUNS
+
+    @property
+    def ended(self) -> bool:
+        return self.strategy.exhausted
+
+
+class Prove:
+    """The strategy. `certificate` says what is proved, and is empty until something is."""
+
+    name = "prove"
+    records = True
+
+    def __init__(self) -> None:
+        numbers = Numbers()
+        self.dpor = Dpor()
+        self.states = States(numbers)
+        self.final: dict[State, None] = {}
+        self.longest = 0
+        self.model = ""
+        self._numbers = numbers
+        self._turns = (_Turns(self.states), _Turns(self.dpor))
+        self._first: _Turns | None = None
+        self._current = self._turns[0]
+        self._machine: Machine | None = None
+
+    @property
+    def proved(self) -> bool:
+        """Whether one of the two has seen all there is."""
+        return self.dpor.proved or self.states.proved
+
+    @property
+    def agreed(self) -> bool:
+        """Whether both have ended, and came to the same final states.
+
+        The ends of a `dpor` that proves nothing by itself (`Dpor.habits`) count as well: it
+        may have lost orders, so those that it has not lost must be among the other's.
+        """
+        return self.dpor.exhausted and self.dpor.declared and self.dpor.whole and self.states.proved
+
+    @property
+    def certificate(self) -> str:
+        """What is proved, by whom, of which model; empty if nothing is."""
+        if not self.proved:
+            return ""
+        parts = [turns.strategy.covered() for turns in self._turns if turns.strategy.proved]
+        text = "; ".join(parts) + f"; no run longer than {self.longest} steps"
+        if self.agreed:
+            text += "; both ways come to the same final states"
+        return text + (f" (model {self.model})" if self.model else "")
+
+    def begin_search(self, spec: "RunSpec") -> None:
+        """Note what is to be proved something of."""
+        self.model = model_of(spec)
+
+    def new_run(self) -> bool:
+        """Let whoever's turn it is prepare a run; return false when no more is to be learnt."""
+        while (turns := self._next()) is not None:
+            self._current = turns
+            if turns.strategy.new_run():
+                turns.runs += 1
+                return True
+            self._end(turns)
+        return False
+
+    def begin_run(self, machine: Machine) -> None:
+        """See the machine of the run that begins."""
+        self._machine = machine
+        self._current.strategy.begin_run(machine)
+
+    def choose(self, options: int, carry_on: bool, is_value: bool) -> int:
+        """Let whoever's turn it is choose."""
+        return self._current.strategy.choose(options, carry_on, is_value)
+
+    def end_run(self, result: "RunResult") -> None:
+        """Learn from a run that ended."""
+        traces = self.dpor.traces
+        self._current.strategy.end_run(result)
+        self.longest = max(self.longest, result.steps)
+        if self.dpor.traces > traces and result.ended in ("complete", "deadlock"):
+            assert self._machine is not None
+            portrait = Portrait(self._numbers)
+            for _ in result.trace:
+                portrait.take(self._machine)
+            self.final[portrait.state()] = None
+
+    def covered(self) -> str:
+        """Say what is proved, or else how far both came."""
+        if self.proved:
+            return self.certificate
+        return "; ".join(f"{turns.strategy.name}: {turns.strategy.covered()}" for turns in self._turns if turns.runs)
+
+    # --- turns ----------------------------------------------------------------------
+
+    def _next(self) -> _Turns | None:
+        """Return whose turn it is; None if both have ended, or the second has had its chance."""
+        left = [turns for turns in self._turns if not turns.ended]
+        if not left:
+            return None
+        if self._first is not None:
+            limited = self._first.strategy.proved
+            return next((turns for turns in left if not limited or turns.runs < turns.may), None)
+        if all(turns.runs >= turns.may for turns in left):
+            for turns in left:
+                turns.may *= 2
+        return next(turns for turns in left if turns.runs < turns.may)
+
+    def _end(self, turns: _Turns) -> None:
+        if self._first is None and (turns.strategy.proved or not self.dpor.declared):
+            self._first = turns
+            for other in self._turns:
+                other.may = other.runs + max(turns.runs, CHECK_RUNS)
+        if self.agreed and self.final != self.states.final:
+            raise Disagreement(
+                f"dpor and states both ended and disagree: {len(self.final)} final states from {self.dpor.traces} "
+                f"orders, {len(self.states.final)} from {self.states.states} states. This is an error of the bench, "
+                "or of what the scenario declares (machine.touch, holds, at, interchangeable); nothing is proved"
+            )
+
+
+def model_of(spec: "RunSpec") -> str:
+    """Return a short text that changes with what is run: scenario, its source, parameters, profile, drivers."""
+    drivers = dict(sorted(spec.drivers.items()))
+    said = {
+        "scenario": spec.name,
+        "params": {name: str(value) for name, value in sorted(spec.params.items())},
+        "switches": {name: str(value) for name, value in sorted(spec.profile.switches().items())},
+        "mutants": sorted(spec.mutants),
+        "drivers": {kind: driver.__qualname__ for kind, driver in drivers.items()},
+        "sources": [_source(spec.scenario), *[_source(driver) for driver in drivers.values()]],
+    }
+    return hashlib.blake2b(json.dumps(said, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+def _source(thing: "Callable[..., object] | type") -> str:
+    """Return the source of the module in which something stands, empty where there is none."""
+    module = inspect.getmodule(thing)
+    try:
+        return inspect.getsource(module) if module is not None else ""
+    except (OSError, TypeError):
+        return ""

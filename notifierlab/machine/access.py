@@ -1,0 +1,98 @@
+"""What a step touches, and which two touches may not change places.
+
+Two steps of different tasks are *dependent* when they touch one object in modes that
+conflict; two orders of a run that differ only in steps which are not dependent are the
+same order, and a search needs one of them. So a touch that is not recorded loses orders
+that matter, and a mode that is too strong only costs time.
+
+Modes of data: `READ`, `WRITE`, `ADD` (adds commute among themselves), `INSERT` (into a
+set whose order nobody sees). `AWAIT` is a read by the condition of a pending step.
+Modes of locks: `TRY` is an attempt that succeeded (followed by `ACQUIRE_READ` where it
+was for reading), `TEST` one that failed, or a look.
+Modes of queues: `ENQUEUE` begins to wait, `WAKE` wakes all who do.
+`FIRST` and `AFTER` are a thing that happens once and what can only come later: the
+start of a task and its first step, its end and those who join it.
+"""
+
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+
+class Mode(IntEnum):
+    """How a step touches an object."""
+
+    READ = 0
+    WRITE = 1
+    ADD = 2
+    INSERT = 3
+    ACQUIRE = 4
+    ACQUIRE_READ = 5
+    TRY = 6
+    TEST = 7
+    RELEASE = 8
+    RELEASE_READ = 9
+    ENQUEUE = 10
+    WAKE = 11
+    AWAIT = 12
+    FIRST = 13
+    AFTER = 14
+    DOWNGRADE = 15
+
+
+class Access(NamedTuple):
+    """One touch: which object, and how."""
+
+    object: str
+    mode: Mode
+
+
+class Step(NamedTuple):
+    """What one task did between two points at which another could have run.
+
+    `choice` is the index in `Machine.choices` of the choice that scheduled it, -1 where
+    there was none to make. `values` are the choices of values taken in it, as indices,
+    `arity` out of how many each; `ready` names the tasks that could have run instead,
+    and the one that did.
+    """
+
+    task: str
+    accesses: tuple[Access, ...]
+    choice: int = -1
+    values: tuple[int, ...] = ()
+    arity: tuple[int, ...] = ()
+    ready: tuple[str, ...] = ()
+
+
+def _table() -> tuple[int, ...]:
+    """Return, for each mode, the set of modes that conflict with it, as bits."""
+    m = Mode
+    pairs = {
+        m.READ: (m.ADD, m.INSERT),
+        m.ADD: (m.INSERT, m.AWAIT),
+        m.INSERT: (m.AWAIT,),
+        m.ACQUIRE: (m.ACQUIRE, m.ACQUIRE_READ, m.TRY, m.TEST, m.RELEASE, m.RELEASE_READ),
+        m.ACQUIRE_READ: (m.TRY, m.TEST, m.RELEASE),
+        m.TRY: (m.TRY, m.TEST, m.RELEASE, m.RELEASE_READ),
+        m.TEST: (m.RELEASE, m.RELEASE_READ),
+        m.RELEASE: (m.RELEASE,),
+        m.DOWNGRADE: (m.ACQUIRE, m.ACQUIRE_READ, m.TRY, m.TEST, m.RELEASE_READ),
+        m.WAKE: (m.ENQUEUE, m.AWAIT),
+        m.FIRST: (m.AFTER,),
+        # Somebody else's write cannot be told from any other change.
+        m.WRITE: tuple(m),
+    }
+    bits = [0] * len(Mode)
+    for mode, others in pairs.items():
+        for other in others:
+            bits[mode] |= 1 << other
+            bits[other] |= 1 << mode
+    return tuple(bits)
+
+
+CONFLICTS: Final = _table()
+"""For each mode, the modes that conflict with it: bit `n` stands for `Mode(n)`."""
+
+
+def conflicts(a: Mode, b: Mode) -> bool:
+    """Tell whether two touches of one object, by different tasks, may not change places."""
+    return bool(CONFLICTS[a] >> b & 1)
