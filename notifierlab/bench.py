@@ -6,7 +6,7 @@ show. The clock is read here and nowhere else: how long a thing took is no part 
 
 import os
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,21 +14,33 @@ from typing import Final
 from notifierlab.errors import InputError
 from notifierlab.events import Event, Violation
 from notifierlab.explore.kinds import kind_of
+from notifierlab.explore.menu import make_strategy
+from notifierlab.explore.repeat import REPEAT_EVERY
 from notifierlab.explore.run import run_once, RunResult, RunSpec
-from notifierlab.explore.search import explore as search, Finding, Progress, SearchResult
-from notifierlab.explore.shrink import shrink
+from notifierlab.explore.search import explore as search, Progress, SearchResult
+from notifierlab.explore.shrink import REPLAYS_MAX
+from notifierlab.explore.smaller import shrink_scenario, Smaller
 from notifierlab.explore.strategies import Calm, RandomWalk, Replay, Strategy
+from notifierlab.explore.tally import Finding, Wanted
+from notifierlab.explore.why import explain
+from notifierlab.reading import LogReader
 from notifierlab.recheck import read_log, rules_but, severity_of
-from notifierlab.replay import replay, Replayed
+from notifierlab.replay import follow, Followed, replay, Replayed
 from notifierlab.report.lanes import Glyphs, UNICODE
 from notifierlab.report.outcome import Outcome
+from notifierlab.report.reasons import reasons_lines
 from notifierlab.report.story import story
 from notifierlab.request import changed_switches, header_of, Request, request_of
-from notifierlab.trace import Verdict, verdict_of, Writer
+from notifierlab.trace import mark_external, Verdict, verdict_of, Writer
 from notifierlab.wire import encode_event
 
 KEPT_IN: Final = Path(".notifierlab")
 """Where a search puts the logs of what it finds, unless it is told otherwise."""
+
+
+_LESSER_MAX: Final = 300
+_HURRIED_MAX: Final = 100
+"""How many runs shrinking may take for a finding after the first, and when somebody interrupted the search."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +54,16 @@ class SearchPlan:
     rules: Collection[str] = ()
     find_all: bool = False
     log: Path | None = None
+    jobs: int | None = None
+    cluster: str | None = None
+    checkpoint: Path | None = None
+    repeat_every: int = REPEAT_EVERY
 
 
 def run(request: Request, *, seed: int | None, rules: Collection[str], log: Path | None) -> Outcome:
     """One run, checked live: the calm one, or the one that a seed draws."""
+    if seed is not None:
+        request = request.seeded(seed)
     spec = request.resolve()
     disabled = rules_but(rules)
     strategy: Strategy = Calm() if seed is None else RandomWalk(seed)
@@ -85,18 +103,9 @@ def explore(
     if plan.log is not None:
         _check_writable(plan.log)
     begin = time.perf_counter()
-    result = search(
-        spec,
-        plan.strategy,
-        bound=plan.bound,
-        runs=plan.runs,
-        seed=plan.seed,
-        rules=plan.rules,
-        find_all=plan.find_all,
-        progress=progress,
-    )
+    result, resumed = _searched(request, spec, plan, progress)
     seconds = time.perf_counter() - begin
-    keeper = _Keeper(request, spec, plan.log)
+    keeper = _Keeper(request, spec, plan.log, hurried=result.cut == "interrupted")
     for finding in result.findings if plan.find_all else result.findings[:1]:
         keeper.keep(finding)
     violations = tuple(keeper.as_kept(finding.violation) for finding in result.findings)
@@ -110,10 +119,59 @@ def explore(
         bound=result.bound + _found_in(result),
         seconds=seconds,
         interrupted=result.cut == "interrupted",
-        notes=(*keeper.notes, *_kept_note(keeper.logs)),
+        notes=(*resumed, *_idle_note(result, plan.rules), *keeper.notes, *_kept_note(keeper.logs)),
+        not_exercised=result.not_exercised,
         logs=keeper.logs,
         story=keeper.story(violations[0], width=width, glyphs=glyphs) if violations else "",
     )
+
+
+def _searched(
+    request: Request, spec: RunSpec, plan: SearchPlan, progress: Callable[[Progress], None] | None
+) -> tuple[SearchResult, tuple[str, ...]]:
+    """The search, in this process or over workers, and a note on what was known before."""
+    # Schedules are made simple later, of what is kept.
+    if plan.jobs is None and plan.cluster is None and plan.checkpoint is None:
+        result = search(
+            spec,
+            plan.strategy,
+            bound=plan.bound,
+            runs=plan.runs,
+            seed=plan.seed,
+            rules=plan.rules,
+            find_all=plan.find_all,
+            shrinking=False,
+            repeat_every=plan.repeat_every,
+            progress=progress,
+        )
+        return result, ()
+    from notifierlab.explore.campaign import campaign, Limits
+    from notifierlab.explore.checkpoint import Checkpoint, head_of
+    from notifierlab.explore.portion import Quest
+    from notifierlab.explore.workers import workers_for
+
+    quest = Quest(
+        request=request,
+        strategy=plan.strategy,
+        wanted=Wanted(frozenset(plan.rules), plan.find_all),
+        repeat_every=plan.repeat_every,
+    )
+    limits = Limits(bound=plan.bound, seed=plan.seed, runs=plan.runs)
+    checkpoint = Checkpoint(plan.checkpoint, head_of(quest, spec, plan.seed)) if plan.checkpoint else None
+    known = checkpoint.runs if checkpoint else 0
+    workers = workers_for(plan.jobs, plan.cluster)
+    result = campaign(quest, limits, workers, checkpoint=checkpoint, shrinking=False, progress=progress)
+    return result, (f"{plan.checkpoint} had {known} of the runs",) if known else ()
+
+
+def _idle_note(result: SearchResult, rules: Collection[str]) -> tuple[str, ...]:
+    """Which rules had nothing to judge; of a search for them it is the verdict."""
+    if not result.not_exercised:
+        return ()
+    idle = ", ".join(result.not_exercised)
+    if rules:
+        return (f"not exercised, so nothing is said of it: {idle} (no run had anything that it judges)",)
+    return (f"not exercised: {idle}",)
 
 
 def replay_log(name: str) -> tuple[Outcome, str]:
@@ -137,6 +195,44 @@ def replay_log(name: str) -> tuple[Outcome, str]:
         seconds=time.perf_counter() - begin,
     )
     return outcome, _comparison(name, replayed, whole=whole)
+
+
+def follow_log(name: str, then: str, *, seed: int = 0) -> tuple[Outcome, str]:
+    """Runs what a log says as far as it can be done, then goes on by the strategy `then`; says where that was."""
+    begin = time.perf_counter()
+    reader, events = read_log(name)
+    request = request_of(reader.header)
+    spec = request.resolve()
+    strategy = Calm() if then == "calm" else make_strategy(then, bound=0, seed=seed)
+    followed = follow(spec, events, reader.verdict, strategy)
+    result = followed.result
+    departed = f"as the log says up to step {followed.step}, then {_goes_on(then, seed)}"
+    outcome = Outcome(
+        about=describe(request, spec),
+        verdict=verdict_of(result.violations, complete=result.ended not in ("interrupted", "raised")),
+        violations=ranked(result.violations),
+        runs=1,
+        steps=result.steps,
+        events=result.events,
+        bound=f"this one run{'' if followed.departed is None else f', {departed}'}",
+        seconds=time.perf_counter() - begin,
+        interrupted=result.ended == "interrupted",
+    )
+    return outcome, _following(name, followed, _goes_on(then, seed))
+
+
+def why(reader: LogReader, violation: Violation, *, width: int = 100) -> list[str]:
+    """Why the run of a log shows `violation`, in a few lines: other orders are run to find out."""
+    if reader.header.external:
+        raise InputError(f"{reader.name} has a task that waited for trio itself: its choices alone do not repeat it.")
+    if reader.verdict is None:
+        raise InputError(f"{reader.name} was cut off: without its verdict line nobody knows its choices.")
+    return _why(request_of(reader.header).resolve(), reader.verdict.choices, violation, width=width)
+
+
+def _why(spec: RunSpec, schedule: Sequence[int], violation: Violation, *, width: int) -> list[str]:
+    reasons = explain(lambda strategy, sink: run_once(spec, strategy, sink=sink), schedule, violation)
+    return reasons_lines(reasons, width=width) if reasons is not None else []
 
 
 def describe(request: Request, spec: RunSpec) -> str:
@@ -174,6 +270,8 @@ def write_run(
     with Writer.to(path, header_of(request, spec, seed=seed, schedule=schedule)) as writer:
         result = run_once(spec, strategy, sink=writer, disabled=disabled)
         writer.end(ended=result.ended, violations=result.violations, steps=result.steps, choices=result.choices)
+    if result.external:
+        mark_external(path)
     return result
 
 
@@ -183,13 +281,15 @@ def write_run(
 class _Keeper:
     """Makes what a search found as simple as it can be, writes it down, and tells it."""
 
-    def __init__(self, request: Request, spec: RunSpec, log: Path | None) -> None:
+    def __init__(self, request: Request, spec: RunSpec, log: Path | None, *, hurried: bool) -> None:
         self.notes: tuple[str, ...] = ()
         self.logs: dict[str, str] = {}
         self._seen: dict[tuple[str, ...], Violation] = {}
         self._request = request
         self._spec = spec
         self._log = log
+        self._hurried = hurried
+        self._shrunk: dict[str, Smaller] = {}
 
     def keep(self, finding: Finding) -> None:
         """Writes a log of the finding, two if only two runs show it; one finding of each rule is enough."""
@@ -201,8 +301,21 @@ class _Keeper:
             if all(written):
                 self._note(f"no single run shows {rule}: `notifierlab check {' '.join(written)}` does")
             return
-        shrunk = shrink(self._execute, finding.schedules[0], finding.violation)
-        self._write(rule, shrunk.choices, 0)
+        smaller = shrink_scenario(
+            self._spec,
+            finding.schedules[0],
+            finding.violation,
+            keep=frozenset(name.replace("-", "_") for name in self._request.params),
+            # The first one is told; for the others it is enough to be short.
+            replays_max=_HURRIED_MAX if self._hurried else _LESSER_MAX if self.logs else REPLAYS_MAX,
+            hurried=self._hurried,
+        )
+        shrunk = smaller.shrunk
+        self._write(rule, shrunk.choices, 0, smaller.spec)
+        if smaller.params:
+            params = ", ".join(f"{name}={value}" for name, value in smaller.params.items())
+            self._note(f"the log has a smaller scenario that shows {rule} too: {params}")
+        self._shrunk[rule] = smaller
         self._seen.setdefault(kind_of(shrunk.violation), shrunk.violation)
         for violation in shrunk.result.violations:
             self._seen.setdefault(kind_of(violation), violation)
@@ -214,23 +327,22 @@ class _Keeper:
     def story(self, violation: Violation, *, width: int, glyphs: Glyphs) -> str:
         """The story of a violation, as its log tells it; nothing when no one log does."""
         log = self.logs.get(violation.rule, "")
-        if not log or kind_of(violation) not in self._seen:
+        smaller = self._shrunk.get(violation.rule)
+        if not log or smaller is None or kind_of(violation) not in self._seen:
             return ""
         reader, events = read_log(log)
         others = reader.verdict.violations if reader.verdict else ()
-        return story(events, violation, others=others, log=log, width=width, glyphs=glyphs)
+        closing = [] if self._hurried else _why(smaller.spec, smaller.shrunk.choices, violation, width=width)
+        return story(events, violation, others=others, log=log, width=width, glyphs=glyphs, closing=closing)
 
-    def _execute(self, strategy: Strategy, sink: Callable[[Event], None] | None) -> RunResult:
-        return run_once(self._spec, strategy, sink=sink)
-
-    def _write(self, rule: str, schedule: tuple[int, ...], part: int) -> str:
+    def _write(self, rule: str, schedule: tuple[int, ...], part: int, spec: RunSpec | None = None) -> str:
         path = self._path(rule, part)
         try:
             if self._log is None and not KEPT_IN.exists():
                 KEPT_IN.mkdir()
                 # The folder belongs to this machine, not into anybody's repository.
                 (KEPT_IN / ".gitignore").write_text("*\n")
-            write_run(path, self._request, self._spec, Replay(schedule), schedule=schedule)
+            write_run(path, self._request, spec or self._spec, Replay(schedule), schedule=schedule)
         except OSError as error:
             self._note(f"no log written to {path}: {error.strerror}; give a place with --log FILE")
             return ""
@@ -276,6 +388,28 @@ def _comparison(name: str, replayed: Replayed, *, whole: bool) -> str:
         f"  recorded  {_shown(difference.recorded)}\n"
         f"  now       {_shown(difference.now)}\n"
         "The scenario, a driver or notifierlab itself changed since, or something in it does not repeat itself.\n"
+    )
+
+
+def _goes_on(then: str, seed: int) -> str:
+    return "calmly" if then == "calm" else f"by {then}, seed {seed}"
+
+
+def _following(name: str, followed: Followed, goes_on: str) -> str:
+    difference = followed.difference
+    if difference is None:
+        return f"same: all {followed.same} events\n"
+    text = (
+        f"different: {followed.same} events are the same, then {name}, line {difference.line}\n"
+        f"  recorded  {_shown(difference.recorded)}\n"
+        f"  now       {_shown(difference.now)}\n"
+    )
+    if followed.departed is None:
+        return text + "The schedule could be followed to its end.\n"
+    recorded = followed.departed
+    return text + (
+        f"Step {recorded.step} of the log ({recorded.task}) no longer exists; from there the run went on {goes_on}:\n"
+        f"  recorded  {_shown(recorded)}\n"
     )
 
 

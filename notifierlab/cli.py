@@ -7,24 +7,41 @@ used, so that `--help` and completion answer at once.
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, TYPE_CHECKING, TypeVar
+from typing import Any, NoReturn, TYPE_CHECKING
 
 import click
+
+from notifierlab.options import complete_from, taking, WHAT_TO_RUN, WHO_SEARCHES
 
 if TYPE_CHECKING:
     from notifierlab.report.lanes import Glyphs
     from notifierlab.report.outcome import Outcome
     from notifierlab.request import Request
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 EPILOG = """\b
 Exit status: 0 clean, 1 violations, 2 wrong use or unreadable input, 3 undecided,
 70 a bug of notifierlab, 130 interrupted."""
 
 USAGE, BUG, PIPE = 2, 70, 141
+
+# Those of `explore.menu`, written down here so that `--help` need not import it; a test compares.
+STRATEGIES = (
+    "bounded",
+    "dpor",
+    "dpor-random",
+    "hunt",
+    "random",
+    "pct",
+    "pct-2",
+    "pct-3",
+    "pct-4",
+    "pos",
+    "prove",
+    "states",
+    "surw",
+)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -123,84 +140,6 @@ def notifierlab(debug: bool) -> None:
 # --- what several commands take -------------------------------------------------------
 
 
-def _complete_from(names: str) -> Callable[..., list[str]]:
-    def complete(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-        from notifierlab import lists
-
-        key = names.removesuffix("s")
-        return [str(row[key]) for row in lists.LISTS[names]() if str(row.get(key, "")).startswith(incomplete)]
-
-    return complete
-
-
-def _pairs(_ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    pairs = {}
-    for value in values:
-        name, equals, given = value.partition("=")
-        if not equals or not name:
-            raise click.BadParameter(f"`{value}` is not NAME=VALUE.", param=parameter)
-        pairs[name] = given
-    return pairs
-
-
-_WHAT_TO_RUN = (
-    click.argument("scenario", shell_complete=_complete_from("scenarios")),
-    click.option(
-        "--set", "params", metavar="NAME=VALUE", multiple=True, callback=_pairs, help="Set a parameter of the scenario."
-    ),
-    click.option(
-        "--profile",
-        default="intended",
-        show_default=True,
-        shell_complete=_complete_from("profiles"),
-        help="Which kernel is modelled.",
-    ),
-    click.option(
-        "--switch",
-        "switches",
-        metavar="NAME=VALUE",
-        multiple=True,
-        callback=_pairs,
-        help="Set one switch of the profile.",
-    ),
-    click.option(
-        "--mutant",
-        "mutants",
-        metavar="NAME",
-        multiple=True,
-        shell_complete=_complete_from("mutants"),
-        help="Switch a deliberate deviation on.",
-    ),
-    click.option(
-        "--driver",
-        metavar="NAME",
-        help="Put a driver in the place of the usual: a name, FILE.py:CLASS or MODULE:CLASS.",
-    ),
-    click.option(
-        "--carrier", type=click.Choice(["bare", "trio"]), default="bare", show_default=True, help="What resumes tasks."
-    ),
-    click.option(
-        "--rule",
-        "rules",
-        metavar="ID",
-        multiple=True,
-        shell_complete=_complete_from("rules"),
-        help="Look for this rule alone (repeatable).",
-    ),
-    click.option(
-        "--log", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write the log to FILE."
-    ),
-    click.option("--strict", is_flag=True, help="Judge by the strict rules too: start and end before the freelist."),
-    click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text."),
-)
-
-
-def _what_to_run(command: F) -> F:
-    for decorate in reversed(_WHAT_TO_RUN):
-        command = decorate(command)
-    return command
-
-
 def _request(scenario: str, options: dict[str, Any]) -> "Request":
     from notifierlab.request import Request
 
@@ -249,7 +188,7 @@ def _show(outcome: "Outcome", *, as_json: bool) -> int:
 
 
 @notifierlab.command(epilog=EPILOG)
-@_what_to_run
+@taking(WHAT_TO_RUN)
 @click.option("--seed", type=int, help="Draw the order at random from this seed; without it the calm order is run.")
 def run(
     scenario: str, seed: int | None, rules: tuple[str, ...], log: Path | None, as_json: bool, **options: Any
@@ -265,13 +204,13 @@ def run(
 
 
 @notifierlab.command(epilog=EPILOG)
-@_what_to_run
+@taking(WHAT_TO_RUN)
 @click.option(
     "--strategy",
-    type=click.Choice(["bounded", "random"]),
+    type=click.Choice(STRATEGIES),
     default="bounded",
     show_default=True,
-    help="All orders within a bound, or random ones.",
+    help="All orders within a bound, several strategies in turn (hunt), or orders drawn at random.",
 )
 @click.option(
     "--bound",
@@ -281,8 +220,9 @@ def run(
     help="How many preemptions and faults `bounded` tries.",
 )
 @click.option("--runs", type=click.IntRange(min=1), help="Make no more runs than this.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Where `random` begins.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Where drawing begins.")
 @click.option("--all", "find_all", is_flag=True, help="Go on after the first; keep one run for each kind of violation.")
+@taking(WHO_SEARCHES)
 def explore(
     scenario: str,
     strategy: str,
@@ -290,6 +230,10 @@ def explore(
     runs: int | None,
     seed: int,
     find_all: bool,
+    jobs: int | None,
+    cluster: str | None,
+    checkpoint: Path | None,
+    repeat_every: int,
     rules: tuple[str, ...],
     log: Path | None,
     as_json: bool,
@@ -303,7 +247,17 @@ def explore(
     from notifierlab import bench
 
     plan = bench.SearchPlan(
-        strategy=strategy, bound=bound, runs=runs, seed=seed, rules=rules, find_all=find_all, log=log
+        strategy=strategy,
+        bound=bound,
+        runs=runs,
+        seed=seed,
+        rules=rules,
+        find_all=find_all,
+        log=log,
+        jobs=jobs,
+        cluster=cluster,
+        checkpoint=checkpoint,
+        repeat_every=repeat_every,
     )
     from notifierlab.report.progress import ProgressLine
 
@@ -319,7 +273,7 @@ def explore(
     "rules",
     metavar="ID",
     multiple=True,
-    shell_complete=_complete_from("rules"),
+    shell_complete=complete_from("rules"),
     help="Judge by this rule alone (repeatable).",
 )
 @click.option("--strict", is_flag=True, help="Judge by the strict rules too.")
@@ -339,8 +293,17 @@ def check(logs: tuple[str, ...], rules: tuple[str, ...], strict: bool, as_json: 
 
 @notifierlab.command(epilog=EPILOG)
 @click.argument("log")
+@click.option("--lenient", is_flag=True, help="Do not stop at a difference: follow LOG as far as it can be done.")
+@click.option(
+    "--then",
+    type=click.Choice(("calm", *STRATEGIES)),
+    default="calm",
+    show_default=True,
+    help="How to go on where it cannot (with --lenient).",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Where drawing begins (with --then).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
-def replay(log: str, as_json: bool) -> int:
+def replay(log: str, lenient: bool, then: str, seed: int, as_json: bool) -> int:
     """Run LOG again by its schedule and compare event by event.
 
     \b
@@ -348,7 +311,7 @@ def replay(log: str, as_json: bool) -> int:
     """
     from notifierlab import bench
 
-    outcome, comparison = bench.replay_log(log)
+    outcome, comparison = bench.follow_log(log, then, seed=seed) if lenient else bench.replay_log(log)
     if as_json:
         click.echo(comparison, nl=False, err=True)
     else:
@@ -363,10 +326,12 @@ def replay(log: str, as_json: bool) -> int:
     "rules",
     metavar="ID",
     multiple=True,
-    shell_complete=_complete_from("rules"),
+    shell_complete=complete_from("rules"),
     help="Tell of this rule; otherwise of the most severe.",
 )
-def story(log: str, rules: tuple[str, ...]) -> int:
+@click.option("--full", is_flag=True, help="Tell all that happened, not only what led to the violation.")
+@click.option("--why", is_flag=True, help="Run other orders to find out what decides, and say it at the end.")
+def story(log: str, rules: tuple[str, ...], full: bool, why: bool) -> int:
     """Tell the story of the violation in LOG: the events that matter, one lane a task.
 
     \b
@@ -374,7 +339,13 @@ def story(log: str, rules: tuple[str, ...]) -> int:
     """
     from notifierlab import recheck
 
-    text, status = recheck.tell(log, rules=rules, width=_width(), glyphs=_glyphs())
+    explain = None
+    if why:
+        from notifierlab import bench
+
+        explain = partial(bench.why, width=_width())
+
+    text, status = recheck.tell(log, rules=rules, width=_width(), glyphs=_glyphs(), full=full, explain=explain)
     _print(text)
     return status
 

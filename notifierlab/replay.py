@@ -3,6 +3,11 @@
 The first event that differs ends it, and both are shown: what was recorded and what
 happens now. A log without its verdict line has no choices; it can be run again if it
 was made from a seed or from a schedule, and is compared as far as it goes.
+
+A lenient replay is for a scenario or driver that was changed since: it does what the log
+says as long as that can be done, whatever else happens, and then goes on by another
+strategy. Which task ran at a step is read from the events, so a recorded task is found
+again where its number among those that may run has changed.
 """
 
 from collections.abc import Sequence
@@ -12,7 +17,8 @@ from typing import Final
 from notifierlab.errors import InputError
 from notifierlab.events import Event, Interrupted, TaskReturned
 from notifierlab.explore.run import run_once, RunResult, RunSpec
-from notifierlab.explore.strategies import RandomWalk, Replay, Strategy
+from notifierlab.explore.sampling import ready_tasks
+from notifierlab.explore.strategies import Calm, RandomWalk, Replay, Strategy
 from notifierlab.machine.sched import Machine
 from notifierlab.trace import RunHeader, Verdict
 
@@ -57,6 +63,116 @@ def replay(spec: RunSpec, header: RunHeader, events: Sequence[Event], verdict: V
     comparison = _Comparison(_strategy(header, verdict), events, verdict)
     result = run_once(spec, comparison, sink=comparison.compare)
     return Replayed(difference=comparison.end(result), events=comparison.compared, result=result)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Followed:
+    """What a lenient replay gave.
+
+    `same` counts the first events that were the same, `difference` is the next one, if
+    any. `departed` is the recorded event whose step no longer exists, None if the schedule
+    could be followed to its end; `step` is where the run left it.
+    """
+
+    same: int
+    difference: Difference | None
+    departed: Event | None
+    step: int
+    result: RunResult
+
+
+def follow(spec: RunSpec, events: Sequence[Event], verdict: Verdict | None, then: Strategy | None = None) -> Followed:
+    """Executes `spec` by the choices of a log as far as they can be taken, and then by `then` (calmly).
+
+    Raises:
+        InputError: the log was cut off, so that nobody knows its choices.
+    """
+    if verdict is None:
+        raise InputError("This log was cut off: without its verdict line nobody knows its choices. Replay it strictly.")
+    follower = _Follower(verdict, events, then or Calm())
+    result = run_once(spec, follower, sink=follower.see)
+    return follower.end(result)
+
+
+class _Follower:
+    """A strategy that follows a log as long as it can, and the sink that sees whether it does."""
+
+    def __init__(self, verdict: Verdict, events: Sequence[Event], then: Strategy) -> None:
+        self.name = then.name
+        self.records = getattr(then, "records", False)
+        self._choices = verdict.choices
+        self._events = events
+        self._then = then
+        self._first: dict[int, Event] = {}
+        for event in events:
+            self._first.setdefault(event.step, event)
+        self._taken = 0
+        self._same = 0
+        self._difference: Difference | None = None
+        self._left_at: int | None = None
+        self._machine: Machine | None = None
+
+    def new_run(self) -> bool:
+        return True
+
+    def begin_run(self, machine: Machine) -> None:
+        self._machine = machine
+        self._then.new_run()
+        self._then.begin_run(machine)
+
+    def choose(self, options: int, carry_on: bool, is_value: bool) -> int:
+        """Take what was recorded, the same task if it can be told; else depart, and leave it to the other strategy."""
+        if self._left_at is not None:
+            return self._then.choose(options, carry_on, is_value)
+        at = self._taken
+        self._taken = at + 1
+        choice = self._choices[at] if at < len(self._choices) else 0
+        taken = choice if choice < options else None
+        if not is_value:
+            taken = self._same_task(choice, carry_on=carry_on)
+        if taken is None:
+            self._depart()
+            return self._then.choose(options, carry_on, is_value)
+        return taken
+
+    def end_run(self, result: RunResult) -> None:
+        self._then.end_run(result)
+
+    def see(self, now: Event) -> None:
+        """Take an event of the run: a step of another task than recorded is not the recorded step."""
+        recorded = self._events[self._same] if self._same < len(self._events) else None
+        if self._difference is None:
+            if recorded == now:
+                self._same += 1
+            else:
+                self._difference = Difference(line=_FIRST_EVENT_LINE + self._same, recorded=recorded, now=now)
+        first = self._first.get(now.step)
+        if self._left_at is None and first is not None and first.task != now.task:
+            self._depart()
+
+    def end(self, result: RunResult) -> Followed:
+        """Sum up."""
+        difference = self._difference
+        if difference is None and self._same < len(self._events):
+            difference = Difference(line=_FIRST_EVENT_LINE + self._same, recorded=self._events[self._same], now=None)
+        left_at = self._left_at
+        departed = None if left_at is None else next((each for each in self._events if each.step >= left_at), None)
+        return Followed(
+            same=self._same, difference=difference, departed=departed, step=left_at or result.steps, result=result
+        )
+
+    def _same_task(self, choice: int, *, carry_on: bool) -> int | None:
+        machine = self._machine
+        assert machine is not None
+        ready = [task.name for task in ready_tasks(machine, carry_on=carry_on)]
+        recorded = self._first.get(machine.steps)
+        if recorded is None:
+            return choice if choice < len(ready) else None
+        return ready.index(recorded.task) if recorded.task in ready else None
+
+    def _depart(self) -> None:
+        assert self._machine is not None
+        self._left_at = self._machine.steps
 
 
 def _strategy(header: RunHeader, verdict: Verdict | None) -> Strategy:

@@ -26,6 +26,7 @@ FLOORS = (
     ("notifierlab.explore",),
     ("notifierlab.request", "notifierlab.recheck", "notifierlab.replay"),
     ("notifierlab.bench", "notifierlab.lists"),
+    ("notifierlab.options",),
     ("notifierlab.cli",),
     ("notifierlab.__main__",),
 )
@@ -45,12 +46,13 @@ LIBRARIES = {
     "structlog": ("notifierlab/trace.py",),
     # Where people's data comes in: run headers (written, read back) and profiles.
     "pydantic": ("notifierlab/trace.py", "notifierlab/reading.py", "notifierlab/mm/profile.py"),
-    "click": ("notifierlab/cli.py",),
+    "click": ("notifierlab/cli.py", "notifierlab/options.py"),
+    "distributed": ("notifierlab/explore/workers.py",),
     "random": ("notifierlab/explore/",),
     "time": ("notifierlab/bench.py", "notifierlab/recheck.py", "notifierlab/report/progress.py"),
     "datetime": (),
     "asyncio": (),
-    "threading": ("notifierlab/explore/interrupts.py",),
+    "threading": ("notifierlab/explore/interrupts.py", "notifierlab/explore/workers.py"),
 }
 
 BANNED = {

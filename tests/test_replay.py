@@ -1,16 +1,19 @@
 """A log that is run again gives itself, and the first difference is shown with both sides."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 import trio
 
 from notifierlab.errors import InputError
-from notifierlab.events import Event, Interrupted, LockAcquired
+from notifierlab.events import Event, Interrupted, LockAcquired, MightSleep
 from notifierlab.explore.run import run_once, RunSpec
-from notifierlab.explore.strategies import RandomWalk, Strategy
+from notifierlab.explore.sampling import Pct
+from notifierlab.explore.strategies import Calm, RandomWalk, Strategy
 from notifierlab.host import Host
-from notifierlab.replay import replay
+from notifierlab.machine.locks import SpinLock
+from notifierlab.replay import follow, replay
 from notifierlab.request import header_of, Request
 from notifierlab.trace import RunHeader, Verdict, verdict_of
 
@@ -101,3 +104,62 @@ def test_a_run_that_waited_for_trio_cannot_be_run_again() -> None:
     spec, header, events, verdict = made(RunSpec(name="napping", scenario=napping, carrier="trio"))
     with pytest.raises(InputError, match="waited for trio itself"):
         replay(spec, header, events, verdict)
+
+
+# --- lenient --------------------------------------------------------------------------
+
+
+async def guest_and_host(host: Host, *, longer: bool = False, renamed: bool = False, noisy: bool = False) -> None:
+    """Two tasks that take turns at a lock; the first may have been edited since a log was made."""
+    lock = SpinLock(host.machine, "l", "mmu_lock")
+
+    async def work(times: int) -> None:
+        for _ in range(times):
+            if noisy:
+                host.machine.might_sleep("new")
+            async with lock:
+                await host.machine.step()
+
+    async with host.together() as tasks:
+        tasks.start(work, 3 if longer else 1, name="guest" if not renamed else "visitor")
+        tasks.start(work, 2, name="host")
+
+
+def edited(**params: bool) -> RunSpec:
+    return RunSpec(name="guest-and-host", scenario=guest_and_host, params=params)
+
+
+def test_a_log_is_followed_to_its_end_where_nothing_has_changed(log: Log) -> None:
+    spec, _, events, verdict = log
+    followed = follow(spec, events, verdict)
+    assert (followed.same, followed.difference, followed.departed) == (len(events), None, None)
+    assert followed.result.choices == verdict.choices
+
+
+def test_an_event_more_within_the_same_steps_does_not_end_the_following() -> None:
+    _, _, events, verdict = made(edited(), seed=4)
+    followed = follow(edited(noisy=True), events, verdict)
+    assert followed.difference is not None
+    assert isinstance(followed.difference.now, MightSleep)
+    assert followed.departed is None
+    assert followed.result.ended == "complete"
+
+
+@pytest.mark.parametrize("change", ["longer", "renamed"])
+@pytest.mark.parametrize("then", [Calm, RandomWalk, Pct])
+def test_a_changed_scenario_departs_where_a_recorded_step_is_no_more(change: str, then: Callable[[], Strategy]) -> None:
+    _, _, events, verdict = made(edited(), seed=4)
+    followed = follow(edited(**{change: True}), events, verdict, then())
+    assert followed.result.ended == "complete"
+    assert followed.departed is not None
+    assert followed.departed.step >= followed.step
+    assert followed.departed in events
+    assert followed.difference is not None
+    assert followed.difference.recorded == events[followed.same]
+    assert follow(edited(**{change: True}), events, verdict, then()) == followed
+
+
+def test_a_log_without_its_verdict_cannot_be_followed(log: Log) -> None:
+    spec, _, events, _ = log
+    with pytest.raises(InputError, match="was cut off"):
+        follow(spec, events, None)

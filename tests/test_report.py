@@ -23,6 +23,8 @@ class Now:
 
     runs = 1000
     level = 2
+    orders = 600
+    left = 1400
     found = ("unpaired-end",)
 
 
@@ -94,8 +96,10 @@ def test_progress_is_a_live_line_on_a_terminal_and_a_rare_one_elsewhere(monkeypa
             live(Now())
             plain(Now())
 
-    assert file.getvalue() == "1000 runs, now with 2 preemptions or faults, found unpaired-end\n"
-    assert terminal.getvalue().count("1000 runs") == 2
+    assert file.getvalue() == (
+        "1000 runs, 90 runs/s, now with 2 preemptions or faults: 600 orders, about 1400 left, found unpaired-end\n"
+    )
+    assert terminal.getvalue().count("1000 runs, ") == 2
     assert terminal.getvalue().endswith("\r\x1b[K")
 
 

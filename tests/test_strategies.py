@@ -6,12 +6,12 @@ from typing import Any, cast
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from notifierlab.explore.menu import make_strategy
 from notifierlab.explore.strategies import (
     Bounded,
     Calm,
     deviations,
     Divergence,
-    make_strategy,
     RandomWalk,
     Replay,
     Strategy,
@@ -189,7 +189,7 @@ def test_a_program_that_changes_between_runs_is_refused_by_the_search() -> None:
 
 
 def test_a_strategy_nobody_knows_is_refused_with_those_that_exist() -> None:
-    with pytest.raises(LabError, match="bounded, random"):
+    with pytest.raises(LabError, match="bounded, dpor, dpor-random, hunt, random"):
         make_strategy("dfs", bound=2, seed=0)
 
 

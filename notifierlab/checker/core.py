@@ -4,9 +4,10 @@ from collections.abc import Collection
 from typing import Final
 
 from notifierlab.checker import books, driver, flush, freeing, lifetime, locking, windows
+from notifierlab.checker.exercised import Seen, Seer
 from notifierlab.checker.ledger import Ledger, LedgerRow
 from notifierlab.checker.locking import LockEdge, LockOrder
-from notifierlab.checker.rules import Judge, Report, Rule, Switches, wire
+from notifierlab.checker.rules import Handlers, Judge, Report, Rule, Switches
 from notifierlab.checker.world import World
 from notifierlab.events import Event, Violation
 
@@ -59,17 +60,18 @@ class Checker:
         )
         self._judges = judges
         self._ledger = Ledger(self._world) if ledger else None
+        self._seer = Seer()
         # Of two rules that one event breaks, the narrower speaks first: the table begins with the widest.
-        listeners: list[object] = list(reversed(judges))
+        listeners: list[object] = [*reversed(judges), self._seer]
         if self._ledger is not None:
             listeners.append(self._ledger)
-        self._handlers = wire(self._world, listeners)
+        self._handlers = Handlers(self._world, listeners)
         self._last: Event | None = None
 
     def feed(self, event: Event) -> None:
         """Takes the next event of the run. Never raises, whatever the log says."""
         self._last = event
-        for handler in self._handlers.get(type(event), ()):
+        for handler in self._handlers[type(event)]:
             handler(event)
 
     def finish(self, *, complete: bool) -> list[Violation]:
@@ -88,6 +90,16 @@ class Checker:
     def violations(self) -> list[Violation]:
         """What was broken so far, in the order in which it was found."""
         return self._report.violations
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """The rules that are judged: not those left out, nor those that the switches make idle."""
+        return tuple(judge.rule.id for judge in self._judges)
+
+    @property
+    def seen(self) -> Seen:
+        """What occurred in the run that some rule speaks of (see `not_exercised`)."""
+        return self._seer.seen(self._handlers)
 
     def ledger(self) -> list[LedgerRow]:
         """A row for each freed page and each MMU concerned; empty if it was not kept."""

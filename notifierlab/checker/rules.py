@@ -82,28 +82,34 @@ TAGS: Final[dict[str, type[Event]]] = {str(kind.__struct_config__.tag): kind for
 """Event types by the tag that stands in a log."""
 
 
-def wire(world: World, judges: Sequence[object]) -> dict[type[Event], tuple[Handler, ...]]:
-    """Who is called for which event, and in which order."""
-    listeners = (*judges, world)
-    plan = _plan(tuple(type(listener) for listener in listeners))
-    return {kind: tuple(getattr(listeners[n], name) for n, name in chain) for kind, chain in plan}
+class Handlers(dict[type[Event], tuple[Handler, ...]]):
+    """Who is called for which event, and in which order.
+
+    Looked up when a type of event first comes: most runs see few of them, and a search
+    makes a checker for each run. So the keys are the types that were seen.
+    """
+
+    def __init__(self, world: World, judges: Sequence[object]) -> None:
+        super().__init__()
+        self._listeners = (*judges, world)
+        self._plan = _plan(tuple(type(listener) for listener in self._listeners))
+
+    def __missing__(self, kind: type[Event]) -> tuple[Handler, ...]:
+        chain = tuple(getattr(self._listeners[n], name) for n, name in self._plan.get(kind, ()))
+        self[kind] = chain
+        return chain
 
 
 @cache
-def _plan(listeners: tuple[type, ...]) -> tuple[tuple[type[Event], tuple[tuple[int, str], ...]], ...]:
-    """Which methods hear which event, as (number of the listener, name); the last listener is the world.
-
-    A search makes a checker for each run, of the same classes: so this is looked up once.
-    """
+def _plan(listeners: tuple[type, ...]) -> dict[type[Event], tuple[tuple[int, str], ...]]:
+    """Which methods hear which event, as (number of the listener, name); the last listener is the world."""
     *judges, world = enumerate(listeners)
-    table = []
+    plan = {}
     for tag, kind in TAGS.items():
         asked = [(n, judge, f"before_{tag}") for n, judge in judges]
         asked += [(n, listener, f"on_{tag}") for n, listener in (world, *judges)]
-        chain = tuple((n, name) for n, listener, name in asked if hasattr(listener, name))
-        if chain:
-            table.append((kind, chain))
-    return tuple(table)
+        plan[kind] = tuple((n, name) for n, listener, name in asked if hasattr(listener, name))
+    return plan
 
 
 def hexed(va: int) -> str:

@@ -9,11 +9,12 @@ from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from notifierlab.checker import Checker, LedgerRow, LockEdge
+from notifierlab.checker import Checker, LedgerRow, LockEdge, Seen
 from notifierlab.events import Event, Violation
 from notifierlab.explore.interrupts import stoppable
 from notifierlab.explore.strategies import Strategy
 from notifierlab.host import Host
+from notifierlab.machine.access import Step
 from notifierlab.machine.carriers import arun_machine, new_machine, run_machine
 from notifierlab.machine.sched import STEPS_MAX
 from notifierlab.mm.profile import Profile
@@ -41,7 +42,10 @@ class RunSpec:
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
     """How one run went. `choices` and `options` are those of `Machine`; `external` says
-    that a task waited for trio itself, so that the choices alone do not repeat the run."""
+    that a task waited for trio itself, so that the choices alone do not repeat the run;
+    `seen` is what rules could judge. `trace` has what each step touched, `blocked` what
+    the steps would that were left in a deadlock, for a strategy that `records`; `declared`
+    says that nothing of it is missing."""
 
     violations: tuple[Violation, ...]
     ended: Ended
@@ -52,6 +56,10 @@ class RunResult:
     external: bool = False
     ledger: tuple[LedgerRow, ...] = ()
     lock_edges: tuple[LockEdge, ...] = ()
+    seen: Seen = frozenset()
+    trace: tuple[Step, ...] = ()
+    blocked: tuple[Step, ...] = ()
+    declared: bool = False
 
 
 def run_once(
@@ -111,6 +119,8 @@ class _Bench:
         self._sink = sink
         self._events = 0
         self.machine = new_machine(spec.carrier, strategy.choose, self._take, steps_max=spec.steps_max)
+        if getattr(strategy, "records", False):
+            self.machine.record()
         strategy.begin_run(self.machine)
 
     def main(self) -> Coroutine[Any, Any, object]:
@@ -142,6 +152,10 @@ class _Bench:
             external=machine.external,
             ledger=tuple(self._checker.ledger()),
             lock_edges=tuple(self._checker.lock_edges),
+            seen=self._checker.seen,
+            trace=tuple(machine.trace),
+            blocked=machine.blocked,
+            declared=machine.declared,
         )
         self._strategy.end_run(result)
         return result

@@ -7,19 +7,19 @@ is named too, and *proved* is said only when no order is left untried.
 """
 
 import gc
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final, Literal, Protocol, runtime_checkable
 
-from notifierlab.checker import LockEdge
-from notifierlab.events import Violation
+from notifierlab.checker import Checker, not_exercised
 from notifierlab.explore.interrupts import stoppable
-from notifierlab.explore.kinds import kind_of, severity, trimmed
-from notifierlab.explore.lock_graph import inversion, LockGraph
+from notifierlab.explore.menu import make_strategy
+from notifierlab.explore.repeat import REPEAT_EVERY, Repeats
 from notifierlab.explore.run import run_once, RunResult, RunSpec
 from notifierlab.explore.shrink import shrink
-from notifierlab.explore.strategies import Bounded, deviations, make_strategy, RandomWalk, Strategy
+from notifierlab.explore.strategies import Bounded, RandomWalk, Strategy
+from notifierlab.explore.tally import Finding, Tally, Wanted
 from notifierlab.machine.sched import LabError
 
 BOUND: Final = 2
@@ -31,23 +31,7 @@ RUNS_MAX: Final = 10_000
 _YOUNG_MAX: Final = 20_000
 
 SearchVerdict = Literal["proved", "no-violation-within", "violated", "undecided"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One kind of violation, and the simplest run seen that shows it.
-
-    `schedules` has one schedule, or two for an inversion of locks that no single run
-    shows. `run` is the number of the first run that showed it (counted from 1), `times`
-    how many did.
-    """
-
-    violation: Violation
-    schedules: tuple[tuple[int, ...], ...]
-    deviations: int
-    steps: int
-    run: int
-    times: int = 1
+Cut = Literal["", "found", "runs", "interrupted"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +42,7 @@ class SearchResult:
     besides. `orders[k]` counts the orders with exactly `k` deviations (bounded search
     only), `bound` says in words what was covered, `cut` why it ended before its bound.
     `replays` counts the runs that shrinking took, which are not among `runs`.
+    `not_exercised` are rules that had nothing to judge in any run.
     """
 
     verdict: SearchVerdict
@@ -68,18 +53,25 @@ class SearchResult:
     steps: int
     orders: tuple[int, ...]
     bound: str
-    cut: Literal["", "found", "runs", "interrupted"]
+    cut: Cut
     replays: int = 0
+    not_exercised: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far a search is, for whoever waits for it. `level` is the current number of deviations."""
+    """How far a search is, for whoever waits for it.
+
+    `level` is the current number of deviations, `orders` how many of that level were
+    executed, `left` about how many are not yet; None where there is no telling.
+    """
 
     runs: int
     steps: int
     level: int | None
     found: tuple[str, ...]
+    orders: int | None = None
+    left: int | None = None
 
 
 def explore(
@@ -92,6 +84,7 @@ def explore(
     rules: Collection[str] = (),
     find_all: bool = False,
     shrinking: bool = True,
+    repeat_every: int = REPEAT_EVERY,
     progress: Callable[[Progress], None] | None = None,
 ) -> SearchResult:
     """Search for a run of `spec` that breaks a rule.
@@ -105,28 +98,31 @@ def explore(
         rules: what to look for; empty looks for all, and stops at the most severe.
         find_all: go on after the first, and keep one run for each kind of violation.
         shrinking: make the schedules of what was found simple before they are handed out.
+        repeat_every: execute every so-manieth run twice and compare; 0 is never.
         progress: called after each run.
 
     Raises:
-        LabError: the scenario or driver uses the bench wrongly; a note says in which run.
+        LabError: the scenario or driver uses the bench wrongly, or does not repeat itself; a
+            note says in which run.
     """
     chosen = make_strategy(strategy, bound=bound, seed=seed) if isinstance(strategy, str) else strategy
-    search = _Search(chosen, RUNS_MAX if runs is None else runs, frozenset(rules), find_all=find_all)
-    with stoppable() as stop, _rare_collections():
+    wanted = Wanted(frozenset(rules), find_all)
+    search = _Search(spec, chosen, RUNS_MAX if runs is None else runs, wanted, Repeats(spec, repeat_every))
+    with stoppable() as stop, rare_collections():
         while not search.cut and chosen.new_run():
-            search.take(_run(spec, chosen, search.runs + 1))
+            search.run()
             if progress is not None:
                 progress(search.progress())
             if stop.asked:
                 search.cut = "interrupted"
         result = search.result()
         if shrinking and not stop.asked:
-            result = _shrunk(spec, result, every=find_all)
+            result = shrunk(spec, result, every=find_all)
     return result
 
 
 @contextmanager
-def _rare_collections() -> Iterator[None]:
+def rare_collections() -> Iterator[None]:
     """Look for garbage less often: each run leaves the same small heap, all in cycles."""
     before = gc.get_threshold()
     gc.set_threshold(_YOUNG_MAX, *before[1:])
@@ -136,168 +132,207 @@ def _rare_collections() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-def _shrunk(spec: RunSpec, result: SearchResult, *, every: bool) -> SearchResult:
+def shrunk(spec: RunSpec, result: SearchResult, *, every: bool) -> SearchResult:
     """Make the schedules of what was found simple; of the most severe alone unless `every`."""
     findings = list(result.findings)
     replays = 0
     for n, finding in enumerate(findings if every else findings[:1]):
         if len(finding.schedules) == 1:
-            shrunk = shrink(
+            simple = shrink(
                 lambda strategy, sink: run_once(spec, strategy, sink=sink), finding.schedules[0], finding.violation
             )
-            replays += shrunk.replays
+            replays += simple.replays
             findings[n] = replace(
                 finding,
-                violation=shrunk.violation,
-                schedules=(shrunk.choices,),
-                deviations=shrunk.deviations,
-                steps=shrunk.result.steps,
+                violation=simple.violation,
+                schedules=(simple.choices,),
+                deviations=simple.deviations,
+                steps=simple.result.steps,
             )
     return replace(result, findings=tuple(findings), replays=replays)
 
 
-def _run(spec: RunSpec, strategy: Strategy, number: int) -> RunResult:
-    try:
-        result = run_once(spec, strategy)
-    except LabError as error:
-        error.add_note(f"in run {number} of the search ({strategy.name})")
-        raise
-    if result.external:
-        raise LabError(
-            f"scenario {spec.name!r} waits for trio itself (a timer, a socket), so its choices alone do not repeat it "
-            "and it cannot be searched; wait with machine.step(until=...), or run it once with --carrier trio"
-        )
-    return result
-
-
 class _Search:
-    """What is known so far."""
+    """One search in this process."""
 
-    def __init__(self, strategy: Strategy, runs_max: int, rules: frozenset[str], *, find_all: bool) -> None:
-        self.runs = 0
-        self.cut: Literal["", "found", "runs", "interrupted"] = ""
+    def __init__(self, spec: RunSpec, strategy: Strategy, runs_max: int, wanted: Wanted, repeats: Repeats) -> None:
+        self.cut: Cut = ""
+        self._spec = spec
         self._strategy = strategy
         self._runs_max = runs_max
-        self._rules = rules
-        self._find_all = find_all
-        self._steps = 0
-        self._found: dict[tuple[str, ...], Finding] = {}
-        self._locks: LockGraph[RunResult] = LockGraph()
+        self._wanted = wanted
+        self._repeats = repeats
+        self._tally = Tally()
+        if isinstance(strategy, Certifying):
+            strategy.begin_search(spec)
 
-    def take(self, result: RunResult) -> None:
-        """Learn from one run."""
-        self.runs += 1
-        self._steps += result.steps
-        kinds = {kind_of(violation): violation for violation in reversed(result.violations)}
-        for violation in reversed(kinds.values()):
-            self._keep(violation, result)
-        for edge in result.lock_edges:
-            self._add_edge(edge, result)
+    def run(self) -> None:
+        """Execute the next run, and learn from it."""
+        tally = self._tally
+        try:
+            result = self._repeats.run(self._strategy)
+        except LabError as error:
+            error.add_note(f"in run {tally.runs + 1} of the search ({self._strategy.name})")
+            raise
+        self._take(result)
+
+    def _take(self, result: RunResult) -> None:
+        tally = self._tally
+        tally.take(result)
         if result.ended == "interrupted":
             self.cut = "interrupted"
-        elif not self._find_all and any(self._stops(finding.violation.rule) for finding in self._found.values()):
+        elif self._wanted.stops(tally.rules):
             self.cut = "found"
-        elif self.runs >= self._runs_max:
+        elif tally.runs >= self._runs_max:
             self.cut = "runs"
 
     def progress(self) -> Progress:
-        strategy = self._strategy
-        level = len(strategy.counts) - 1 if isinstance(strategy, Bounded) else None
-        rules = dict.fromkeys(finding.violation.rule for finding in self._found.values())
-        return Progress(runs=self.runs, steps=self._steps, level=level, found=tuple(rules))
+        strategy, tally = self._strategy, self._tally
+        if not isinstance(strategy, Bounded):
+            return Progress(runs=tally.runs, steps=tally.steps, level=None, found=tally.rules)
+        return Progress(
+            runs=tally.runs,
+            steps=tally.steps,
+            level=len(strategy.counts) - 1,
+            found=tally.rules,
+            orders=strategy.counts[-1],
+            left=strategy.left,
+        )
 
     def result(self) -> SearchResult:
         """Sum up."""
-        ranked = sorted(self._found.values(), key=lambda finding: severity(finding.violation.rule))
-        wanted = tuple(finding for finding in ranked if self._wanted(finding.violation.rule))
         strategy = self._strategy
-        return SearchResult(
-            verdict=self._verdict(found=bool(wanted)),
-            strategy=strategy.name,
-            findings=wanted,
-            others=tuple(finding for finding in ranked if not self._wanted(finding.violation.rule)),
-            runs=self.runs,
-            steps=self._steps,
-            orders=tuple(strategy.counts) if isinstance(strategy, Bounded) else (),
-            bound=self._covered(),
-            cut=self.cut,
+        levels = strategy if isinstance(strategy, Bounded) else None
+        proved = bool(getattr(strategy, "proved", False))
+        return summed_up(
+            self._spec,
+            self._tally,
+            self._wanted,
+            self.cut,
+            strategy.name,
+            self._covered(),
+            levels=levels,
+            proved=proved,
         )
-
-    def _keep(self, violation: Violation, *results: RunResult) -> None:
-        kind = kind_of(violation)
-        known = self._found.get(kind)
-        finding = Finding(
-            violation=violation,
-            schedules=tuple(trimmed(result.choices) for result in results),
-            deviations=sum(deviations(result.choices, result.options) for result in results),
-            steps=sum(result.steps for result in results),
-            run=self.runs if known is None else known.run,
-            times=1 if known is None else known.times + 1,
-        )
-        if known is not None and _cost(known) <= _cost(finding):
-            finding = replace(known, times=finding.times)
-        self._found[kind] = finding
-
-    def _add_edge(self, edge: LockEdge, result: RunResult) -> None:
-        """Look for an inversion that only several runs together show."""
-        cycle = self._locks.add(edge.outer, edge.inner, result)
-        if cycle is None:
-            return
-        runs = list(dict.fromkeys(run for _, _, run in cycle))
-        if len(runs) > 1:
-            violation = inversion([(outer, inner) for outer, inner, _ in cycle], result.steps, edge.task)
-            self._keep(violation, *runs)
-
-    def _stops(self, rule: str) -> bool:
-        return rule in self._rules if self._rules else severity(rule)[0] == 0
-
-    def _wanted(self, rule: str) -> bool:
-        return not self._rules or rule in self._rules
-
-    def _verdict(self, *, found: bool) -> SearchVerdict:
-        if found:
-            return "violated"
-        if self.cut == "interrupted" or not self.runs:
-            return "undecided"
-        proved = isinstance(self._strategy, Bounded) and self._strategy.exhausted
-        return "proved" if proved else "no-violation-within"
 
     def _covered(self) -> str:
-        strategy = self._strategy
+        strategy, runs = self._strategy, self._tally.runs
         if isinstance(strategy, Bounded):
-            return covered(strategy) + (
-                f" (cut after {self.runs} runs; --runs goes further)" if self.cut == "runs" else ""
-            )
+            return covered(strategy) + cut_short(self.cut, runs)
         if isinstance(strategy, RandomWalk):
-            return f"{_orders(self.runs)} drawn at random, seeds {strategy.first_seed} to {strategy.seed}"
-        return _orders(self.runs)
+            return drawn(runs, strategy.first_seed)
+        if isinstance(strategy, Telling):
+            return strategy.covered()
+        return orders(runs)
 
 
-def covered(strategy: Bounded) -> str:
+@runtime_checkable
+class Telling(Protocol):
+    """A strategy that says itself what its runs amount to."""
+
+    def covered(self) -> str: ...
+
+
+@runtime_checkable
+class Certifying(Protocol):
+    """A strategy that wants to know of what its runs will be."""
+
+    def begin_search(self, spec: RunSpec) -> None: ...
+
+
+class Levels(Protocol):
+    """What is known of a search by levels: `counts[k]` orders with `k` deviations, the first `finished` are whole."""
+
+    @property
+    def counts(self) -> Sequence[int]: ...
+    @property
+    def finished(self) -> int: ...
+    @property
+    def exhausted(self) -> bool: ...
+
+
+def summed_up(
+    spec: RunSpec,
+    tally: Tally,
+    wanted: Wanted,
+    cut: Cut,
+    strategy: str,
+    bound: str,
+    *,
+    levels: Levels | None = None,
+    proved: bool = False,
+) -> SearchResult:
+    """Say what a search found, and nothing more.
+
+    A rule that was asked for and had nothing to judge leaves a search undecided: nothing
+    was seen, but nothing was looked at either.
+    """
+    findings = tuple(finding for finding in tally.ranked if wanted.wants(finding.violation.rule))
+    idle = idle_rules(spec, tally, wanted)
+    asked_idle = [rule for rule in idle if rule in wanted.rules]
+    verdict: SearchVerdict = "no-violation-within"
+    if findings:
+        verdict = "violated"
+    elif cut == "interrupted" or not tally.runs or asked_idle:
+        verdict = "undecided"
+    elif proved or (levels is not None and levels.exhausted):
+        verdict = "proved"
+    return SearchResult(
+        verdict=verdict,
+        strategy=strategy,
+        findings=findings,
+        others=tuple(finding for finding in tally.ranked if not wanted.wants(finding.violation.rule)),
+        runs=tally.runs,
+        steps=tally.steps,
+        orders=tuple(levels.counts) if levels is not None else (),
+        bound=bound,
+        cut=cut,
+        not_exercised=idle,
+    )
+
+
+def idle_rules(spec: RunSpec, tally: Tally, wanted: Wanted) -> tuple[str, ...]:
+    """List the rules that had nothing to judge: of those asked for, or else of all that are judged in such runs."""
+    judged = Checker(spec.profile.switches(), strict=spec.strict).rules
+    asked = tuple(sorted(wanted.rules)) or judged
+    broken = tally.rules
+    return tuple(
+        rule for rule in asked if rule not in broken and (rule not in judged or not_exercised(tally.seen, (rule,)))
+    )
+
+
+def covered(levels: Levels) -> str:
     """Say which orders a bounded search has executed."""
-    done = strategy.finished
-    whole = sum(strategy.counts[:done])
-    begun = sum(strategy.counts[done:])
+    done = levels.finished
+    whole = sum(levels.counts[:done])
+    begun = sum(levels.counts[done:])
     text = ""
     if done:
-        text = f"all {_orders(whole)}"
-        if not strategy.exhausted:
+        text = f"all {orders(whole)}"
+        if not levels.exhausted:
             text += " without a preemption or fault" if done == 1 else f" with at most {_deviations(done - 1)}"
     if begun:
         beyond = (
-            f"{_orders(begun)} with {_deviations(done)}" if done else f"{_orders(begun)} without a preemption or fault"
+            f"{orders(begun)} with {_deviations(done)}" if done else f"{orders(begun)} without a preemption or fault"
         )
         text += f" and {beyond}" if text else beyond
     return text or "no order"
 
 
-def _orders(n: int) -> str:
+def cut_short(cut: Cut, runs: int) -> str:
+    """Say that a budget ended a bounded search, if it did."""
+    return f" (cut after {runs} runs; --runs goes further)" if cut == "runs" else ""
+
+
+def drawn(runs: int, seed: int) -> str:
+    """Say which orders a search by seeds has executed."""
+    return f"{orders(runs)} drawn at random, seeds {seed} to {seed + max(runs - 1, 0)}"
+
+
+def orders(n: int) -> str:
+    """Count orders in words."""
     return f"{n} order" if n == 1 else f"{n} orders"
 
 
 def _deviations(n: int) -> str:
     return "1 preemption or fault" if n == 1 else f"{n} preemptions or faults"
-
-
-def _cost(finding: Finding) -> tuple[int, int, int, tuple[tuple[int, ...], ...]]:
-    return len(finding.schedules), finding.deviations, finding.steps, finding.schedules

@@ -15,7 +15,7 @@ touched), `choose`; `end_run` hands it the result.
 
 import random
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, Protocol, TYPE_CHECKING
 
 from notifierlab.machine.sched import LabError, Machine
@@ -210,6 +210,22 @@ class Bounded:
         self._free: list[_Record] = []
         self._parents: list[_Record] = []
         self._children: list[_Record] = []
+        # Ways to depart at a price: of this level, those taken, and of the next level.
+        self._paid = 0
+        self._paid_taken = 0
+        self._paid_next = 0
+
+    @property
+    def prefix(self) -> Sequence[int]:
+        """The forced choices of the current run."""
+        return self._prefix
+
+    @property
+    def left(self) -> int | None:
+        """About how many orders of this level are left, None if there is no telling yet."""
+        if not self._paid_taken:
+            return None
+        return (self._paid - self._paid_taken) * self.counts[-1] // self._paid_taken
 
     def new_run(self) -> bool:
         """Take the next order of this level, else the first of the next one."""
@@ -257,10 +273,15 @@ class Bounded:
             self._children.append(record)
             if min(rest) < 0:
                 self._free.append(record)
+            if len(self.counts) <= self.bound:
+                self._paid_next += sum(on_offer - 1 for on_offer in rest if on_offer > 1)
 
     def _next_prefix(self) -> "array[int] | None":
         while True:
-            prefix = self._next_of(self._free, free=True) or self._next_of(self._parents, free=False)
+            prefix = self._next_of(self._free, free=True)
+            if prefix is None:
+                prefix = self._next_of(self._parents, free=False)
+                self._paid_taken += prefix is not None
             if prefix is not None:
                 return prefix
             self._finish_level()
@@ -281,20 +302,62 @@ class Bounded:
         self.finished = len(self.counts)
         self._parents = [record for record in reversed(self._children) if max(record.options) > 1]
         self._children = []
+        self._paid, self._paid_taken, self._paid_next = self._paid_next, 0, 0
         self.exhausted = not self._parents
 
 
-STRATEGIES: Final = ("bounded", "random")
-"""What `explore --strategy` may name."""
+class Subtree(Bounded):
+    """Part of a level of `Bounded`: `roots`, and all that departs from them at free choices.
+
+    The parts of a level, one after the other, are the level: the same orders in the same
+    order. Prefixes and options are handed on as bytes, since that is what processes send.
+    """
+
+    def __init__(self, roots: Sequence[bytes]) -> None:
+        super().__init__(0)
+        self._roots = [array("H", root) for root in reversed(roots)]
+
+    def new_run(self) -> bool:
+        """Take the next order below the current root, else the next root."""
+        prefix = self._next_of(self._free, free=True)
+        if prefix is None and self._roots:
+            prefix = self._roots.pop()
+        if prefix is None:
+            return False
+        self._prefix = prefix
+        return True
+
+    def pending(self) -> list[bytes]:
+        """Give up, and return the roots of what was not executed, in order."""
+        left = []
+        while (prefix := self._next_of(self._free, free=True)) is not None:
+            left.append(prefix.tobytes())
+        left += [root.tobytes() for root in reversed(self._roots)]
+        self._roots = []
+        return left
+
+    @property
+    def deeper(self) -> bool:
+        """Whether the next level departs from one of these orders."""
+        return any(max(record.options) > 1 for record in self._children)
+
+    def parents(self) -> list[tuple[bytes, bytes]]:
+        """Return what `departures` wants of each order from which the next level departs, in order."""
+        return [
+            (record.prefix.tobytes(), record.options.tobytes()) for record in self._children if max(record.options) > 1
+        ]
 
 
-def make_strategy(name: str, *, bound: int, seed: int) -> "Bounded | RandomWalk":
-    """Return the strategy called `name`; `bound` and `seed` are for those that use them."""
-    if name == "bounded":
-        return Bounded(bound)
-    if name == "random":
-        return RandomWalk(seed)
-    raise LabError(f"no strategy {name!r}; there are: {', '.join(STRATEGIES)}")
+def departures(prefix: bytes, options: bytes) -> Iterator[bytes]:
+    """Iterate over the ways to depart at a price from an order that was executed, as prefixes."""
+    record = _Record(array("H", prefix), array("h", options))
+    while (child := record.next_prefix(free=False)) is not None:
+        yield child.tobytes()
+
+
+def departures_count(options: bytes) -> int:
+    """Count the ways to depart at a price."""
+    return sum(on_offer - 1 for on_offer in array("h", options) if on_offer > 1)
 
 
 def deviations(choices: Sequence[int], options: Sequence[int]) -> int:

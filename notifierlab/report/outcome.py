@@ -40,6 +40,7 @@ class Outcome:
     seconds: float = 0.0
     interrupted: bool = False
     notes: tuple[str, ...] = ()
+    not_exercised: tuple[str, ...] | None = None
     logs: Mapping[str, str] = field(default_factory=dict)
     story: str = ""
 
@@ -62,6 +63,7 @@ class Outcome:
             "bound": self.bound,
             "seconds": round(self.seconds, 6),
             "interrupted": self.interrupted,
+            "not_exercised": None if self.not_exercised is None else list(self.not_exercised),
             "logs": dict(self.logs),
             "notes": list(self.notes),
         }

@@ -19,6 +19,10 @@ class SearchProgress(Protocol):
     @property
     def level(self) -> int | None: ...
     @property
+    def orders(self) -> int | None: ...
+    @property
+    def left(self) -> int | None: ...
+    @property
     def found(self) -> tuple[str, ...]: ...
 
 
@@ -28,7 +32,7 @@ class ProgressLine:
     def __init__(self, file: TextIO) -> None:
         self._file = file
         self._live = file.isatty()
-        self._last = time.monotonic()
+        self._last = self._begin = time.monotonic()
         self._written = False
 
     def __call__(self, progress: SearchProgress) -> None:
@@ -36,9 +40,9 @@ class ProgressLine:
         if now - self._last < (LIVE_SECONDS if self._live else EVERY_SECONDS):
             return
         self._last = now
-        level = "" if progress.level is None else f", now with {progress.level} preemptions or faults"
         found = f", found {', '.join(progress.found)}" if progress.found else ""
-        text = f"{progress.runs} runs{level}{found}"
+        rate = int(progress.runs / (now - self._begin))
+        text = f"{progress.runs} runs, {rate} runs/s{_position(progress)}{found}"
         self._write(f"\r\x1b[K{text}" if self._live else f"{text}\n")
 
     def __enter__(self) -> Self:
@@ -54,3 +58,13 @@ class ProgressLine:
         self._written = True
         self._file.write(text)
         self._file.flush()
+
+
+def _position(progress: SearchProgress) -> str:
+    """Where a search by levels is, and about how far it is to the next level."""
+    if progress.level is None:
+        return ""
+    text = f", now with {progress.level} preemptions or faults"
+    if progress.orders is not None:
+        text += f": {progress.orders} orders"
+    return text if progress.left is None else f"{text}, about {progress.left} left"

@@ -1,0 +1,299 @@
+"""A search over workers is the search of one process, run for run, whoever dies on the way."""
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from notifierlab.explore import campaign as campaigns
+from notifierlab.explore.campaign import campaign, Limits
+from notifierlab.explore.portion import Quest, Resolvable
+from notifierlab.explore.run import RunSpec
+from notifierlab.explore.search import explore, Progress, SearchResult
+from notifierlab.explore.tally import Wanted
+from notifierlab.explore.workers import Here, Processes, Workers
+from notifierlab.host import Host
+from notifierlab.machine.locks import SpinLock
+from notifierlab.machine.sched import LabError
+from notifierlab.request import Request
+from tests.test_search import opposite_locks, unlocked_count
+
+
+async def either_order(host: Host) -> None:
+    """Two locks in one order or the other: no single run shows that this is wrong."""
+    locks = [SpinLock(host.machine, name, f"my_{name}") for name in "ab"]
+    host.choose("something", 0, 1, 2, 3)
+    if host.choose("order", False, True):
+        locks.reverse()
+    async with locks[0], locks[1]:
+        pass
+
+
+SCENARIOS = {each.__name__: each for each in (opposite_locks, unlocked_count, either_order)}
+
+
+@dataclass(frozen=True)
+class Toy:
+    """A request for a scenario of these tests."""
+
+    name: str
+
+    def resolve(self) -> RunSpec:
+        return RunSpec(name=self.name, scenario=SCENARIOS[self.name], steps_max=1000)
+
+
+class Threads:
+    """Three threads: what is handed out first is not done first."""
+
+    lost: tuple[type[BaseException], ...] = ()
+    room = 7
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(3)
+
+    def submit(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
+        return self._pool.submit(fn, *args, **kwargs)
+
+    def renew(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        self._pool.shutdown()
+
+
+class Died(Exception):
+    """What a worker of `Mortal` leaves behind."""
+
+
+class Mortal(Here):
+    """A worker that dies with each portion `often` times before it is done."""
+
+    lost: tuple[type[BaseException], ...] = (Died,)
+    room = 5
+
+    def __init__(self, often: int, *, together: bool = False) -> None:
+        self._often = often
+        self._together = together
+        self._seen: dict[object, int] = {}
+
+    def submit(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
+        died = self._seen.get(args[-1].key, 0)
+        self._seen[args[-1].key] = died + 1
+        if died >= self._often:
+            return super().submit(fn, *args, **kwargs)
+        future: Future[Any] = Future()
+        future.set_exception(Died())
+        return future
+
+    def renew(self) -> bool:
+        return self._together
+
+
+def quest(request: Resolvable, strategy: str = "bounded", rules: tuple[str, ...] = (), *, every: bool = False) -> Quest:
+    return Quest(request=request, strategy=strategy, wanted=Wanted(frozenset(rules), every), repeat_every=0)
+
+
+def alone(what: Quest, limits: Limits) -> SearchResult:
+    return explore(
+        what.request.resolve(),
+        what.strategy,
+        bound=limits.bound,
+        runs=limits.runs,
+        seed=limits.seed,
+        rules=what.wanted.rules,
+        find_all=what.wanted.every,
+        shrinking=False,
+        repeat_every=0,
+    )
+
+
+@pytest.fixture(params=[(1, 1), (3, 2), (7, 5), (192, 48)])
+def sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Portions of several sizes: the smallest make the most of what may go wrong between them."""
+    runs, roots = request.param
+    monkeypatch.setattr(campaigns, "PORTION_RUNS", runs)
+    monkeypatch.setattr(campaigns, "PORTION_ROOTS", roots)
+    monkeypatch.setattr(campaigns, "SPLIT", 3)
+
+
+@pytest.mark.parametrize(
+    ("what", "limits"),
+    [
+        (quest(Toy("opposite_locks"), every=True), Limits(bound=2, seed=0)),
+        (quest(Toy("opposite_locks"), rules=("deadlock",)), Limits(bound=2, seed=0)),
+        (quest(Toy("opposite_locks"), every=True), Limits(bound=2, seed=0, runs=70)),
+        (quest(Toy("unlocked_count")), Limits(bound=50, seed=0)),
+        (quest(Toy("unlocked_count"), rules=("deadlock",)), Limits(bound=50, seed=0)),
+        (quest(Toy("either_order"), rules=("lock-order",)), Limits(bound=2, seed=0)),
+        (quest(Toy("either_order"), every=True), Limits(bound=2, seed=0)),
+        (quest(Toy("opposite_locks"), "random", rules=("deadlock",)), Limits(bound=0, seed=3)),
+        (quest(Toy("opposite_locks"), "random", every=True), Limits(bound=0, seed=3, runs=50)),
+    ],
+)
+@pytest.mark.parametrize("workers", [Here, Threads])
+@pytest.mark.usefixtures("sizes")
+def test_a_campaign_finds_and_counts_what_a_search_alone_does(
+    what: Quest, limits: Limits, workers: Callable[[], Workers]
+) -> None:
+    assert campaign(what, limits, workers(), shrinking=False) == alone(what, limits)
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.usefixtures("sizes")
+def test_a_portion_whose_worker_died_is_done_again(together: bool) -> None:
+    what, limits = quest(Toy("opposite_locks"), every=True), Limits(bound=1, seed=0)
+    assert campaign(what, limits, Mortal(1, together=together), shrinking=False) == alone(what, limits)
+
+
+def test_workers_that_die_again_and_again_end_the_search_in_words() -> None:
+    with pytest.raises(LabError, match="workers died 6 times and nothing was done in between"):
+        campaign(quest(Toy("opposite_locks")), Limits(bound=1, seed=0), Mortal(99))
+
+
+@pytest.mark.parametrize("strategy", ["pct", "pos", "surw"])
+def test_strategies_that_learn_give_the_same_whatever_the_workers(strategy: str) -> None:
+    what, limits = quest(Toy("opposite_locks"), strategy, every=True), Limits(bound=0, seed=1, runs=400)
+    first = campaign(what, limits, Here(), shrinking=False)
+    assert first.bound == f"400 orders drawn by {strategy}, seeds 1 to 400"
+    assert campaign(what, limits, Threads(), shrinking=False) == first
+
+
+def test_a_strategy_that_decides_by_all_it_has_seen_is_refused_with_workers() -> None:
+    with pytest.raises(LabError, match="'hunt' decides by all that it has seen, so it searches in one process"):
+        campaign(quest(Toy("opposite_locks"), "hunt"), Limits(bound=0, seed=0), Here())
+
+
+def test_progress_tells_how_many_orders_of_the_level_are_done_and_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(campaigns, "PORTION_ROOTS", 2)
+    told: list[Progress] = []
+    what = quest(Toy("opposite_locks"), every=True)
+    result = campaign(what, Limits(bound=2, seed=0), Here(), progress=told.append)
+    last = [each for each in told if each.level == 2]
+    assert [each.orders for each in last] == sorted(each.orders or 0 for each in last)
+    assert last[-1].orders == result.orders[2]
+    assert last[-1].left == 0
+    assert (last[0].left or 0) > 0
+
+
+# --- processes ------------------------------------------------------------------------
+
+FOUNDING = Request(scenario="founding-race", mutants=("no-take-all-locks",))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [2, 3])
+def test_processes_find_and_count_what_a_search_alone_does(jobs: int) -> None:
+    for what, limits in [
+        (quest(FOUNDING, every=True), Limits(bound=1, seed=0)),
+        (quest(FOUNDING), Limits(bound=2, seed=0)),
+        (quest(FOUNDING, "random", rules=("stale-access",)), Limits(bound=0, seed=5, runs=300)),
+    ]:
+        assert campaign(what, limits, Processes(jobs), shrinking=False) == alone(what, limits)
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_loses_nothing() -> None:
+    killed: list[int] = []
+
+    def kill_one(progress: Progress) -> None:
+        if not killed and progress.runs > 80:
+            child = multiprocessing.active_children()[0]
+            assert child.pid is not None
+            os.kill(child.pid, signal.SIGKILL)
+            killed.append(child.pid)
+
+    what, limits = quest(FOUNDING, every=True), Limits(bound=2, seed=0, runs=900)
+    assert campaign(what, limits, Processes(2), shrinking=False, progress=kill_one) == alone(what, limits)
+    assert killed
+
+
+@pytest.mark.slow
+def test_a_scenario_that_uses_the_bench_wrongly_says_so_from_another_process() -> None:
+    with pytest.raises(LabError, match="already") as caught:
+        campaign(quest(Request(scenario="tests/wrong_use.py:two_of_a_name")), Limits(bound=1, seed=0), Processes(2))
+    assert "portion 0p.0" in "".join(caught.value.__notes__)
+
+
+@pytest.mark.slow
+def test_a_scenario_that_walks_a_set_of_texts_is_seen_by_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONHASHSEED", raising=False)
+    what = replace(quest(Request(scenario="tests/wrong_use.py:walks_a_set")), repeat_every=64)
+    with pytest.raises(LabError, match="is not the same in two processes"):
+        campaign(what, Limits(bound=0, seed=0), Processes(2))
+
+
+# --- the command line -----------------------------------------------------------------
+
+RUNS = 1200
+SEARCH = [sys.executable, "-m", "notifierlab", "explore", "founding-race", "--runs", str(RUNS), "--json"]
+
+
+def start(*arguments: str, cwd: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [*SEARCH, *arguments], cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ
+    )
+
+
+def waited(condition: Callable[[], bool], seconds: float = 60) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def answer(process: "subprocess.Popen[str]") -> dict[str, Any]:
+    out, err = process.communicate(timeout=120)
+    assert out, err
+    result: dict[str, Any] = json.loads(out)
+    del result["seconds"], result["notes"]
+    return result
+
+
+def lines_in(file: Path) -> int:
+    return file.read_bytes().count(b"\n") if file.exists() else 0
+
+
+@pytest.mark.slow
+def test_a_search_that_was_killed_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    file = tmp_path / "search.jsonl"
+    whole = answer(start(cwd=tmp_path))
+    first = start("--jobs", "2", "--checkpoint", str(file), cwd=tmp_path)
+    assert waited(lambda: lines_in(file) > 3)
+    workers = _children(first.pid)
+    os.kill(first.pid, signal.SIGKILL)
+    first.communicate()
+    assert waited(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers)), "its workers live on"
+    kept = lines_in(file)
+    again = start("--checkpoint", str(file), cwd=tmp_path)
+    assert answer(again) == whole
+    assert lines_in(file) > kept
+
+
+def _children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in tasks.read_text().split()] if tasks.exists() else []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [(), ("--jobs", "2")])
+def test_ctrl_c_prints_what_is_known(tmp_path: Path, more: tuple[str, ...]) -> None:
+    file = tmp_path / "search.jsonl"
+    process = start("--checkpoint", str(file), *more, cwd=tmp_path)
+    assert waited(lambda: lines_in(file) > 3)
+    process.send_signal(signal.SIGINT)
+    result = answer(process)
+    assert (process.returncode, result["verdict"], result["interrupted"]) == (130, "undecided", True)
+    assert 0 < result["runs"] < RUNS
+    assert "orders" in result["bound"]
