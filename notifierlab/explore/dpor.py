@@ -10,12 +10,10 @@ What differs from the book:
 - Locks and waits: a race is between steps either of which could have run (`happens.py`).
   A step left waiting in a deadlock takes part.
 - A choice of a value is part of its step: each value is tried wherever the step is, and
-  sleeps by itself. A search that meets choices begins anew without trees and plans one
-  step at a time (source-DPOR, the first half of the paper): still every order once, but
-  some runs are given up, and counted, where all that is left sleeps.
-- A search that meets a wait for a condition begins anew and tries everybody everywhere;
-  only sleep leaves orders out. That is the safe way, not the fast one: which earlier
-  changes a condition could have done without is not known here.
+  sleeps by itself.
+- A search that meets choices, or a wait for a condition, begins anew without trees and
+  tries everybody everywhere; only sleep leaves orders out. That is the safe way, not the
+  fast one: runs in which all that is left sleeps are given up, and counted.
 - The last step of a plan was seen in another place. What it touches is learnt when it
   runs; if its condition does not hold after all, another step is taken in its place.
 
@@ -32,7 +30,7 @@ import random
 from collections.abc import Sequence
 from typing import Final, Literal, TYPE_CHECKING
 
-from notifierlab.explore.happens import History, is_initial, Kinds, Taken
+from notifierlab.explore.happens import History, Kinds, Taken
 from notifierlab.explore.strategies import Divergence
 from notifierlab.explore.wakeup import asleep, Branch, insert, is_weak_initial, known_of, Label
 from notifierlab.machine.access import Access, Step
@@ -49,8 +47,8 @@ _UNKNOWN: Final = -1
 Values = tuple[int, ...]
 Touches = tuple[Access, ...]
 
-Method = Literal["optimal", "source", "sleep"]
-"""How orders are left out: by wakeup trees, by plans of one step, or by sleep alone."""
+Method = Literal["optimal", "sleep"]
+"""How orders are left out: by wakeup trees, or by sleep alone."""
 
 
 class Habits:
@@ -348,10 +346,7 @@ class Dpor:
             self.redundant += 1
             if self.method == "optimal":
                 # With trees there is no such run: something here is beyond them.
-                self._begin_anew("source")
-            else:
-                # What led to where all sleeps has races like any other run.
-                self._plan(result)
+                self._begin_anew("sleep")
             return
         if len(stack) != len(trace):
             raise Divergence(
@@ -375,11 +370,9 @@ class Dpor:
         steps += [Taken(step, self.kinds.of(step.accesses)) for step in result.trace[len(steps) :]]
         blocked = [Taken(step, self.kinds.of(step.accesses)) for step in result.blocked]
         history = History(steps, blocked)
-        if self.kinds.waits and self.method != "sleep":
+        if self.method == "optimal" and (self.kinds.waits or any(step.arity for step in steps)):
             self._begin_anew("sleep")
-        elif self.method == "optimal" and any(step.arity for step in steps):
-            self._begin_anew("source")
-        elif self.method != "sleep":
+        elif self.method == "optimal":
             self._plan_races(history)
 
     def _plan_races(self, history: History) -> None:
@@ -388,28 +381,12 @@ class Dpor:
             if race.first >= len(self._stack):
                 continue
             second = steps[race.second] if race.second < len(steps) else blocked[race.second - len(steps)]
-            # Without trees a plan is one step, and what came after the race is no reason for or against it.
-            end = len(steps) if self.method == "optimal" else race.second
-            between = [steps[at] for at in history.without(race) if at < end]
-            self._reverse(self._stack[race.first], between, second)
+            self._reverse(self._stack[race.first], [steps[at] for at in history.without(race)], second)
 
     def _reverse(self, node: _Node, between: list[Taken], second: Taken) -> None:
         """Plan at `node` an order in which `second` comes before what ran there."""
         between.append(second)
-        kinds = self.kinds
-        if self.method == "optimal":
-            for task, _ in node.sleep:
-                if is_weak_initial(kinds, node.sleep, task, between):
-                    return
-            insert(kinds, node.plan, between)
-            return
-        planned = {branch.task for branch in node.plan}
-        for at, step in enumerate(between):
-            tried = step.task in planned or (
-                asleep(known_of(node.sleep, step.task), ())
-                if step is second
-                else (step.task, step.values) in node.sleep
-            )
-            if tried and is_initial(kinds, between, at):
+        for task, _ in node.sleep:
+            if is_weak_initial(self.kinds, node.sleep, task, between):
                 return
-        node.plan.append(Branch(between[0].task, None, _UNKNOWN, every=True))
+        insert(self.kinds, node.plan, between)
