@@ -8,6 +8,7 @@ import enum
 from collections.abc import Awaitable, Callable
 from typing import ClassVar, Concatenate, Final, ParamSpec, TYPE_CHECKING
 
+from drivers.processor import LoadsAndStores
 from notifierlab import Content, Mutex, PAGE_SIZE, SharedState, SpinLock, Va
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Dropin(enum.Enum):
     FAULT = "there is no memory"
 
 
-class GruContext(SharedState):
+class GruContext(LoadsAndStores, SharedState):
     """gru_thread_state with its hardware: the processor on which GRU programs run."""
 
     is_lab_object: ClassVar[bool] = True
@@ -67,17 +68,9 @@ class GruContext(SharedState):
                 await self.unload(zap=zap)
         await self.gms.drop()
 
-    # What an instruction does. Both return None when there is no memory at `va`.
+    # What an instruction does.
 
-    async def read(self, va: Va) -> Content | None:
-        """Load from `va`."""
-        return await self._access(va, write=False, value=0)
-
-    async def write(self, va: Va, value: int) -> Content | None:
-        """Store `value` to `va`; return the content as it is in memory now."""
-        return await self._access(va, write=True, value=value)
-
-    async def _access(self, va: Va, *, write: bool, value: int) -> Content | None:
+    async def access(self, va: Va, *, write: bool, value: int) -> Content | None:
         while True:
             content = await self.tlb.use(va, write=write, value=value)
             if content is not None:
@@ -164,22 +157,14 @@ def _could_be_stolen(context: object) -> bool:
     return context.ts_ctxlock.is_free() and context.gms.mm.mmap_sem.writer is None
 
 
-class InFlight:
+class InFlight(LoadsAndStores):
     """Instructions of a context whose thread is gone: they run on, and nobody calls for them."""
 
     def __init__(self, context: GruContext) -> None:
         self.context = context
         self.tlb = context.tlb
 
-    async def read(self, va: Va) -> Content | None:
-        """Load from `va`; None when a miss could not be resolved."""
-        return await self._access(va, write=False, value=0)
-
-    async def write(self, va: Va, value: int) -> Content | None:
-        """Store `value` to `va`."""
-        return await self._access(va, write=True, value=value)
-
-    async def _access(self, va: Va, *, write: bool, value: int) -> Content | None:
+    async def access(self, va: Va, *, write: bool, value: int) -> Content | None:
         while True:
             content = await self.tlb.use(va, write=write, value=value)
             if content is not None:

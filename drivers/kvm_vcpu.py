@@ -11,6 +11,7 @@ Host and guest meet in three steps (K 5.6):
 from collections.abc import Awaitable, Callable
 from typing import Concatenate, ParamSpec, TYPE_CHECKING
 
+from drivers.processor import LoadsAndStores
 from notifierlab import Atomic, Content, shared, SharedState, Tlb, Va
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 
 
-class VCpu(SharedState):
+class VCpu(LoadsAndStores, SharedState):
     """One vCPU of `vm`, with a TLB of its own."""
 
     in_guest: Atomic[bool] = shared(False, atomic=True)
@@ -46,21 +47,13 @@ class VCpu(SharedState):
             await self.vm.put()
         await mm.mmput()
 
-    # What the guest does. Both return None when there is no memory at `va`.
-
-    async def read(self, va: Va) -> Content | None:
-        """Load from `va`."""
-        return await self._access(va, write=False, value=0)
-
-    async def write(self, va: Va, value: int) -> Content | None:
-        """Store `value` to `va`; return the content as it is in memory now."""
-        return await self._access(va, write=True, value=value)
+    # What the guest does.
 
     async def invlpg(self, va: Va) -> None:
         """Drop the translation of `va`; KVM intercepts it."""
         await self.vm.invlpg(va)
 
-    async def _access(self, va: Va, *, write: bool, value: int) -> Content | None:
+    async def access(self, va: Va, *, write: bool, value: int) -> Content | None:
         # Model: a vCPU is in guest mode for one access at a time; its TLB lasts.
         while True:
             await self.enter_guest()
