@@ -272,9 +272,10 @@ class Machine(Recording):
 
         Raises `RunOver` when nobody can, or when the run is longer than allowed.
         """
-        self.steps += 1
+        steps = self.steps = self.steps + 1
         chosen = me = self.current
-        if self.recording:
+        recording = self.recording
+        if recording:
             ready = self._look_recorded()
         else:
             ready = []
@@ -306,9 +307,9 @@ class Machine(Recording):
             pass
         else:
             self._deadlock()
-        if self.steps >= self.steps_max:
+        if steps >= self.steps_max:
             self._stop_for_length()
-        if self.recording:
+        if recording:
             self._open_step(chosen, len(self.choices) - 1 if options > 1 else -1)
         return chosen
 
