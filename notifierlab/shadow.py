@@ -154,11 +154,6 @@ class Tlb:
         self._put(va, TlbEntry(spte.page, spte, write=spte.write), "")
         return True
 
-    async def fill(self, va: Va, page: Page, *, write: bool, lookup: str) -> None:
-        """Cache a translation that the host's processor gives (a drop-in)."""
-        await self.machine.step()
-        self.put(va, page, write=write, lookup=lookup)
-
     def put(self, va: Va, page: Page, *, write: bool, lookup: str) -> None:
         """Cache a translation within the current step."""
         self._put(va, TlbEntry(page, None, write=write), lookup)

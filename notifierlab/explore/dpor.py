@@ -366,14 +366,16 @@ class Dpor:
         self._forget()
 
     def _plan(self, result: "RunResult") -> None:
+        if self.method == "sleep":
+            # Everybody is tried everywhere: no race has to ask for it.
+            return
         steps = [node.taken for node in self._stack if node.taken is not None]
         steps += [Taken(step, self.kinds.of(step.accesses)) for step in result.trace[len(steps) :]]
         blocked = [Taken(step, self.kinds.of(step.accesses)) for step in result.blocked]
-        history = History(steps, blocked)
-        if self.method == "optimal" and (self.kinds.waits or any(step.arity for step in steps)):
+        if self.kinds.waits or any(step.arity for step in steps):
             self._begin_anew("sleep")
-        elif self.method == "optimal":
-            self._plan_races(history)
+        else:
+            self._plan_races(History(steps, blocked))
 
     def _plan_races(self, history: History) -> None:
         steps, blocked = history.steps, history.blocked
