@@ -27,6 +27,7 @@ FLOORS = (
     ("notifierlab.request", "notifierlab.recheck", "notifierlab.replay"),
     ("notifierlab.bench", "notifierlab.lists"),
     ("notifierlab.options",),
+    ("notifierlab.commands",),
     ("notifierlab.cli",),
     ("notifierlab.__main__",),
 )
@@ -46,7 +47,7 @@ LIBRARIES = {
     "structlog": ("notifierlab/trace.py",),
     # Where people's data comes in: run headers (written, read back) and profiles.
     "pydantic": ("notifierlab/trace.py", "notifierlab/reading.py", "notifierlab/mm/profile.py"),
-    "click": ("notifierlab/cli.py", "notifierlab/options.py"),
+    "click": ("notifierlab/cli.py", "notifierlab/commands/", "notifierlab/options.py"),
     "distributed": ("notifierlab/explore/workers.py",),
     "random": ("notifierlab/explore/",),
     "time": ("notifierlab/bench.py", "notifierlab/recheck.py", "notifierlab/report/progress.py"),

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from notifierlab import cli
+from notifierlab.commands import running
 from notifierlab.explore.menu import make_strategy, STRATEGIES
 from notifierlab.explore.sampling import Pct, Pos, Sampler, Surw
 from notifierlab.explore.strategies import Replay, Strategy
@@ -339,5 +339,5 @@ def test_every_order_of_a_small_program_is_drawn(name: str) -> None:
 
 
 def test_the_command_line_knows_every_strategy() -> None:
-    assert cli.STRATEGIES == STRATEGIES
+    assert running.STRATEGIES == STRATEGIES
     assert [make_strategy(name, bound=1, seed=0).name for name in STRATEGIES] == list(STRATEGIES)

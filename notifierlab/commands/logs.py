@@ -1,0 +1,93 @@
+"""The commands that read a log and run nothing: `check`, `story`, `ledger`, `schema`."""
+
+import json
+from functools import partial
+
+import click
+
+from notifierlab.commands.showing import EPILOG, glyphs, print_text, show, width
+from notifierlab.options import complete_from
+
+
+@click.command(epilog=EPILOG)
+@click.argument("logs", nargs=-1, required=True, metavar="LOG...")
+@click.option(
+    "--rule",
+    "rules",
+    metavar="ID",
+    multiple=True,
+    shell_complete=complete_from("rules"),
+    help="Judge by this rule alone (repeatable).",
+)
+@click.option("--strict", is_flag=True, help="Judge by the strict rules too.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+def check(logs: tuple[str, ...], rules: tuple[str, ...], strict: bool, as_json: bool) -> int:
+    """Judge each LOG (`-` is standard input), without the simulator.
+
+    Two or more logs are also judged together, for locks taken in opposite orders.
+
+    \b
+    notifierlab check run.jsonl
+    """
+    from notifierlab import recheck
+
+    return show(recheck.check_logs(logs, strict=strict, rules=rules), as_json=as_json)
+
+
+@click.command(epilog=EPILOG)
+@click.argument("log")
+@click.option(
+    "--rule",
+    "rules",
+    metavar="ID",
+    multiple=True,
+    shell_complete=complete_from("rules"),
+    help="Tell of this rule; otherwise of the most severe.",
+)
+@click.option("--full", is_flag=True, help="Tell all that happened, not only what led to the violation.")
+@click.option("--why", is_flag=True, help="Run other orders to find out what decides, and say it at the end.")
+def story(log: str, rules: tuple[str, ...], full: bool, why: bool) -> int:
+    """Tell the story of the violation in LOG: the events that matter, one lane a task.
+
+    \b
+    notifierlab story run.jsonl
+    """
+    from notifierlab import recheck
+
+    explain = None
+    if why:
+        from notifierlab import bench
+
+        explain = partial(bench.why, width=width())
+
+    text, status = recheck.tell(log, rules=rules, width=width(), glyphs=glyphs(), full=full, explain=explain)
+    print_text(text)
+    return status
+
+
+@click.command(epilog=EPILOG)
+@click.argument("log")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+def ledger(log: str, as_json: bool) -> int:
+    """List each freed page of LOG and how each registered MMU was told before.
+
+    \b
+    notifierlab ledger run.jsonl
+    """
+    from notifierlab import recheck
+
+    text, status = recheck.ledger_of(log, as_json=as_json, width=width())
+    click.echo(text, nl=False)
+    return status
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of one line of a log.
+
+    \b
+    notifierlab schema > log.schema.json
+    """
+    from notifierlab.trace import schema
+
+    click.echo(json.dumps(schema(), indent=2))

@@ -1,0 +1,134 @@
+"""The commands that run something: `run`, `explore`, `replay`."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from notifierlab.commands.showing import EPILOG, glyphs, print_text, request_of, show, width
+from notifierlab.options import taking, WHAT_TO_RUN, WHO_SEARCHES
+
+# Those of `explore.menu`, written down here so that `--help` need not import it; a test compares.
+STRATEGIES = (
+    "bounded",
+    "dpor",
+    "dpor-random",
+    "hunt",
+    "random",
+    "pct",
+    "pct-2",
+    "pct-3",
+    "pct-4",
+    "pos",
+    "prove",
+    "states",
+    "surw",
+)
+
+
+@click.command(epilog=EPILOG)
+@taking(WHAT_TO_RUN)
+@click.option("--seed", type=int, help="Draw the order at random from this seed; without it the calm order is run.")
+def run(
+    scenario: str, seed: int | None, rules: tuple[str, ...], log: Path | None, as_json: bool, **options: Any
+) -> int:
+    """Run SCENARIO once and check it.
+
+    \b
+    notifierlab run kvm-fault-vs-munmap --seed 7 --log run.jsonl
+    """
+    from notifierlab import bench
+
+    return show(bench.run(request_of(scenario, options), seed=seed, rules=rules, log=log), as_json=as_json)
+
+
+@click.command(epilog=EPILOG)
+@taking(WHAT_TO_RUN)
+@click.option(
+    "--strategy",
+    type=click.Choice(STRATEGIES),
+    default="bounded",
+    show_default=True,
+    help="All orders within a bound, several strategies in turn (hunt), or orders drawn at random.",
+)
+@click.option(
+    "--bound",
+    type=click.IntRange(min=0),
+    default=2,
+    show_default=True,
+    help="How many preemptions and faults `bounded` tries.",
+)
+@click.option("--runs", type=click.IntRange(min=1), help="Make no more runs than this.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Where drawing begins.")
+@click.option("--all", "find_all", is_flag=True, help="Go on after the first; keep one run for each kind of violation.")
+@taking(WHO_SEARCHES)
+def explore(
+    scenario: str,
+    strategy: str,
+    bound: int,
+    runs: int | None,
+    seed: int,
+    find_all: bool,
+    jobs: int | None,
+    cluster: str | None,
+    checkpoint: Path | None,
+    repeat_every: int,
+    rules: tuple[str, ...],
+    log: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Search the orders of SCENARIO for one that breaks a rule, and tell its story.
+
+    \b
+    notifierlab explore founding-race --mutant no-take-all-locks
+    """
+    from notifierlab import bench
+
+    plan = bench.SearchPlan(
+        strategy=strategy,
+        bound=bound,
+        runs=runs,
+        seed=seed,
+        rules=rules,
+        find_all=find_all,
+        log=log,
+        jobs=jobs,
+        cluster=cluster,
+        checkpoint=checkpoint,
+        repeat_every=repeat_every,
+    )
+    from notifierlab.report.progress import ProgressLine
+
+    with ProgressLine(sys.stderr) as progress:
+        outcome = bench.explore(request_of(scenario, options), plan, progress=progress, width=width(), glyphs=glyphs())
+    return show(outcome, as_json=as_json)
+
+
+@click.command(epilog=EPILOG)
+@click.argument("log")
+@click.option("--lenient", is_flag=True, help="Do not stop at a difference: follow LOG as far as it can be done.")
+@click.option(
+    "--then",
+    type=click.Choice(("calm", *STRATEGIES)),
+    default="calm",
+    show_default=True,
+    help="How to go on where it cannot (with --lenient).",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Where drawing begins (with --then).")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+def replay(log: str, lenient: bool, then: str, seed: int, as_json: bool) -> int:
+    """Run LOG again by its schedule and compare event by event.
+
+    \b
+    notifierlab replay run.jsonl
+    """
+    from notifierlab import bench
+
+    outcome, comparison = bench.follow_log(log, then, seed=seed) if lenient else bench.replay_log(log)
+    if as_json:
+        click.echo(comparison, nl=False, err=True)
+    else:
+        print_text(comparison)
+    return show(outcome, as_json=as_json)
