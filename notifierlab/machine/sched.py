@@ -253,7 +253,7 @@ class Machine(Recording):
             return not left
 
         await self.step(
-            all_done,
+            all_done if tasks else None,
             "the end of " + ", ".join(task.name for task in tasks),
             lambda: tuple(task.name for task in tasks if not task.done),
         )
