@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from notifierlab.again import replay_command
 from notifierlab.checker import Checker, LedgerRow, LockEdge, RULES
 from notifierlab.errors import InputError, unknown_name
 from notifierlab.events import Event, Violation
@@ -199,6 +200,7 @@ def tell(
         violation,
         others=checked.violations,
         log=name,
+        replay=replay_command(reader.header.scenario, name),
         width=width,
         glyphs=glyphs,
         full=full,

@@ -48,10 +48,14 @@ class Request:
     def resolve(self) -> RunSpec:
         """Looks everything up; what comes back can be run."""
         scenario = catalogue.scenario(self.scenario)
+        return self.around(scenario, _params(self.scenario, scenario, self.params))
+
+    def around(self, scenario: catalogue.Scenario, params: Mapping[str, Value] | None = None) -> RunSpec:
+        """The same for a scenario that is at hand: the catalogue need not know it."""
         return RunSpec(
             name=self.scenario,
             scenario=scenario,
-            params=_params(self.scenario, scenario, self.params),
+            params=params or {},
             profile=with_switches(profile(self.profile), self.switches),
             mutants=frozenset(catalogue.mutant(name).name for name in self.mutants),
             drivers=_drivers(self.driver, self.mutants),

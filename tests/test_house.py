@@ -18,14 +18,16 @@ DOOR_NAMES_MAX = 25
 
 # From the ground up: a room imports what stands above it in this list, and its own neighbours.
 FLOORS = (
-    ("notifierlab", "notifierlab.errors", "notifierlab.events"),
+    ("notifierlab", "notifierlab.again", "notifierlab.errors", "notifierlab.events"),
     ("notifierlab.wire", "notifierlab.checker", "notifierlab.machine"),
     ("notifierlab.trace", "notifierlab.mm"),
     ("notifierlab.reading", "notifierlab.shadow"),
     ("notifierlab.report", "notifierlab.host", "notifierlab.catalogue"),
     ("notifierlab.explore",),
     ("notifierlab.request", "notifierlab.recheck", "notifierlab.replay"),
+    ("notifierlab.keeping",),
     ("notifierlab.bench", "notifierlab.lists"),
+    ("notifierlab.pytest_plugin",),
     ("notifierlab.options",),
     ("notifierlab.commands",),
     ("notifierlab.cli",),
@@ -43,7 +45,7 @@ NEVERS = {
 
 # Where each library of others may be imported.
 LIBRARIES = {
-    "trio": ("notifierlab/machine/carriers.py", "notifierlab/__init__.py", "notifierlab/pytest_plugin.py"),
+    "trio": ("notifierlab/machine/carriers.py", "notifierlab/__init__.py", "notifierlab/pytest_plugin/"),
     "structlog": ("notifierlab/trace.py",),
     # Where people's data comes in: run headers (written, read back) and profiles.
     "pydantic": ("notifierlab/trace.py", "notifierlab/reading.py", "notifierlab/mm/profile.py"),

@@ -13,6 +13,7 @@ Nothing here orders steps that are independent: names are counted per task, and 
 number of a step is a stamp in the log, never something that a task can see.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +34,7 @@ _CHILDREN_MAX: Final = 1000
 ANOTHER: Final = "another task to run"
 """What a task waits for that only wants somebody else to move (see `Machine.relax`)."""
 _HERE: Final = str(Path(__file__).parent.parent)
+_ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 class LabError(Exception):
@@ -113,7 +115,9 @@ class Machine(Recording):
     or `interrupted`; empty while it goes on. `idle` says that nobody has the baton: all who
     could go on wait outside. `choices` and `options` are what was taken
     at each choice point with more than one option, and out of how many (negative where
-    option 0 was not "carry on").
+    option 0 was not "carry on"). `is_failure` says whether what a task raised is a failure
+    of the run, an event like others; anything else ends all and comes out of it. `raised`
+    is such a failure.
     """
 
     carrier = ""
@@ -136,6 +140,8 @@ class Machine(Recording):
         self.options: list[int] = []
         self.tasks: list[Task] = []
         self.error: BaseException | None = None
+        self.raised: BaseException | None = None
+        self.is_failure: Callable[[BaseException], bool] = _is_exception
         self._decide = decide
         self._sink = sink
         self._asked_to_end = False
@@ -332,10 +338,11 @@ class Machine(Recording):
         if isinstance(error, KeyboardInterrupt):
             self.interrupt()
             return
-        if isinstance(error, LabError) or not isinstance(error, Exception) or _is_ours(error):
+        if isinstance(error, LabError) or not self.is_failure(error) or _is_ours(error):
             self.error = error
-        else:
-            self.emit(events.TaskRaised, f"{type(error).__name__}: {error}", _place(error.__traceback__))
+        elif not self.stopped:
+            self.raised = error
+            self.emit(events.TaskRaised, _in_a_line(error), _place(error.__traceback__))
         self.end("raised")
 
     def interrupt(self) -> None:
@@ -380,7 +387,17 @@ class Machine(Recording):
         )
 
 
-def _is_ours(error: Exception) -> bool:
+def _is_exception(error: BaseException) -> bool:
+    return isinstance(error, Exception)
+
+
+def _in_a_line(error: BaseException) -> str:
+    """Return kind and first line of the error, without addresses of objects, which no two processes share."""
+    first, _, _ = str(error).partition("\n")
+    return _ADDRESS.sub("", f"{type(error).__name__}: {first}")
+
+
+def _is_ours(error: BaseException) -> bool:
     """Whether it is an assertion of the bench that failed, not one of a driver or scenario."""
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_next is not None:
