@@ -56,7 +56,7 @@ class GruMmu(SharedState, MmuNotifier):
     contexts: tuple[GruContext, ...] = shared(())
 
     def __init__(self, mm: Mm, chiplet: Chiplet | None = None) -> None:
-        chiplet = chiplet or Chiplet(mm.host)
+        chiplet = chiplet or Chiplet(mm.host)  # type: ignore[arg-type]  # it takes the host's machine alone
         name = f"{chiplet.name}.{mm.name}"
         super().__init__(mm.host.machine, name)
         self.mm = mm

@@ -1,6 +1,7 @@
 """Keeping what a search found: as simple as it can be, written down as a log, told as a story."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -31,7 +32,15 @@ _HURRIED_MAX: Final = 100
 class Keeper:
     """Makes what a search found as simple as it can be, writes it down, and tells it."""
 
-    def __init__(self, request: Request, spec: RunSpec, log: Path | None, *, hurried: bool) -> None:
+    def __init__(
+        self,
+        request: Request,
+        spec: RunSpec,
+        log: Path | None,
+        *,
+        hurried: bool,
+        again: Callable[[str], str] | None = None,
+    ) -> None:
         self.notes: tuple[str, ...] = ()
         self.logs: dict[str, str] = {}
         self._seen: dict[tuple[str, ...], Violation] = {}
@@ -39,6 +48,8 @@ class Keeper:
         self._spec = spec
         self._log = log
         self._hurried = hurried
+        # The command that runs a log again.
+        self._again = again or partial(replay_command, request.scenario)
         self._shrunk: dict[str, Smaller] = {}
 
     def keep(self, finding: Finding) -> None:
@@ -74,6 +85,10 @@ class Keeper:
         """The violation as a log that was kept has it, if one does: its steps and pages are that log's."""
         return self._seen.get(kind_of(violation), violation)
 
+    def schedule(self, rule: str) -> tuple[int, ...] | None:
+        """The choices of the simplest run that shows a violation of the rule; None if no one run does."""
+        return self._shrunk[rule].shrunk.choices if rule in self._shrunk else None
+
     def story(self, violation: Violation, *, width: int, glyphs: Glyphs) -> str:
         """The story of a violation, as its log tells it; nothing when no one log does."""
         log = self.logs.get(violation.rule, "")
@@ -87,7 +102,7 @@ class Keeper:
             events,
             violation,
             others=others,
-            replay=replay_command(reader.header.scenario, log),
+            replay=self._again(log),
             width=width,
             glyphs=glyphs,
             closing=closing,

@@ -48,7 +48,12 @@ LIBRARIES = {
     "trio": ("notifierlab/machine/carriers.py", "notifierlab/__init__.py", "notifierlab/pytest_plugin/"),
     "structlog": ("notifierlab/trace.py",),
     # Where people's data comes in: run headers (written, read back) and profiles.
-    "pydantic": ("notifierlab/trace.py", "notifierlab/reading.py", "notifierlab/mm/profile.py"),
+    "pydantic": (
+        "notifierlab/trace.py",
+        "notifierlab/reading.py",
+        "notifierlab/mm/profile.py",
+        "notifierlab/pytest_plugin/marker.py",
+    ),
     "click": ("notifierlab/cli.py", "notifierlab/commands/", "notifierlab/options.py"),
     "distributed": ("notifierlab/explore/workers.py",),
     "random": ("notifierlab/explore/",),

@@ -407,11 +407,12 @@ def _is_ours(error: BaseException) -> bool:
 
 
 def _place(traceback: TracebackType | None) -> str:
-    """Return `file:line` of the innermost frame that is not the bench's own."""
+    """Return `file:line` of the innermost frame that is not the bench's own, nor hidden as test tools do."""
     place = "?"
     while traceback is not None:
-        file = traceback.tb_frame.f_code.co_filename
-        if not file.startswith(_HERE) or place == "?":
+        code = traceback.tb_frame.f_code
+        file = code.co_filename
+        if not (file.startswith(_HERE) or "__tracebackhide__" in code.co_varnames) or place == "?":
             place = f"{Path(file).name}:{traceback.tb_lineno}"
         traceback = traceback.tb_next
     return place
