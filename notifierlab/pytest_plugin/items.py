@@ -70,7 +70,8 @@ class Lab:
 
     def _ours(self) -> str:
         assert isinstance(self.item, pytest.Function)
-        return next((f"`{name}`" for name in OURS if name in self.item.fixturenames), "`host`")
+        # What the test asks for comes before what that is made from.
+        return next((f"`{name}`" for name in self.item.fixturenames if name in OURS), "`host`")
 
     def _refused_fixture(self) -> str:
         for fixturedef, path in _closure(self.item):

@@ -1,5 +1,6 @@
 """How the failure of a test is told: the story of its order, the log, the command that runs it again."""
 
+import contextlib
 import hashlib
 import os
 import re
@@ -7,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Final, TypeVar
 
 import pytest
@@ -138,9 +140,29 @@ def file_name(nodeid: str) -> str:
 def own_part(error: E) -> E:
     """The error without those frames of the bench that lead to the first of somebody else; with none if all are."""
     trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_HOME):
+    while trace is not None and _is_bench(trace):
         trace = trace.tb_next
     return error.with_traceback(trace)
+
+
+def callers_part(error: E) -> E:
+    """The error with the frames alone that lead from the first to the last frame that is not of the bench."""
+    frames = []
+    trace = own_part(error).__traceback__
+    while trace is not None:
+        frames.append(trace)
+        trace = trace.tb_next
+    while frames and _is_bench(frames[-1]):
+        frames.pop()
+    trace = None
+    for each in reversed(frames):
+        trace = TracebackType(trace, each.tb_frame, each.tb_lasti, each.tb_lineno)
+    return error.with_traceback(trace)
+
+
+def _is_bench(trace: TracebackType) -> bool:
+    file = trace.tb_frame.f_code.co_filename
+    return file.startswith(_HOME) or file == contextlib.__file__
 
 
 def _deviations(count: int) -> str:

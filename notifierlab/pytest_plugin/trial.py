@@ -31,7 +31,7 @@ from notifierlab.pytest_plugin.items import Lab
 from notifierlab.pytest_plugin.marker import settings_of
 from notifierlab.pytest_plugin.recipes import Builder
 from notifierlab.pytest_plugin.summary import BOUND, LOG, ORDERS, REPLAYED, RULE, VERDICT
-from notifierlab.pytest_plugin.telling import Failure, own_part, Teller
+from notifierlab.pytest_plugin.telling import callers_part, Failure, own_part, Teller
 
 RAISED: Final = "driver-raised"
 """The rule that a body breaks by raising: what it raised is enough to end a search."""
@@ -52,7 +52,7 @@ def prepare(lab: Lab) -> None:
     try:
         lab.trial = trial = Trial(lab)
     except InputError as error:
-        pytest.fail(f"`{lab.name}`: {error}", pytrace=False)
+        raise pytest.fail.Exception(f"`{lab.name}`: {error}", pytrace=False) from None
     if not lab.marked:
         trial.item.obj = trial.as_async_test()
 
@@ -113,15 +113,19 @@ class Trial:
     def interleave(self) -> None:
         """Run the test in every order, or in that of the log; fail, with the story, if one is wrong."""
         __tracebackhide__ = True
+        wrong: LabError | None = None
+        failure: Failure | None = None
         try:
             failure = self._replay() if self.recorded else self._explore()
         except LabError as error:
-            _raise_wrong_use(error)
+            wrong = error
         except RuntimeError as error:
             if not _asks_trio(error):
                 raise
-            wrong = LabError(f"`{self.lab.name}` waits for trio itself (a timer, a socket), and runs in every order")
-            _raise_wrong_use(wrong.with_traceback(error.__traceback__), _ON_TRIO)
+            wrong = LabError(f"`{self.lab.name}` runs in every order, and waits for trio itself (a timer, a socket)")
+            wrong.with_traceback(error.__traceback__).add_note(_ON_TRIO)
+        if wrong is not None:
+            _raise_wrong_use(wrong)
         if failure is not None:
             self._fail(failure)
 
@@ -309,12 +313,13 @@ def _modules(error: BaseException) -> Iterator[str]:
         trace = trace.tb_next
 
 
-def _raise_wrong_use(error: LabError, *notes: str) -> NoReturn:
+def _raise_wrong_use(error: LabError) -> NoReturn:
     """Show where the bench is used wrongly, or only say it where no line of the test is to blame."""
     __tracebackhide__ = True
-    for note in notes or ((_ON_TRIO,) if "--carrier trio" in str(error) else ()):
-        error.add_note(note)
-    mine = own_part(error)
+    if "--carrier trio" in str(error):
+        error.add_note(_ON_TRIO)
+    mine = callers_part(error)
     if mine.__traceback__ is not None:
         raise mine
-    pytest.fail("\n".join([str(error), *getattr(error, "__notes__", ())]), pytrace=False)
+    text = "\n".join([str(error), *getattr(error, "__notes__", ())])
+    raise pytest.fail.Exception(text, pytrace=False) from None
