@@ -275,6 +275,7 @@ def test_every_entry_point_leads_somewhere() -> None:
     for group in project["entry-points"].values():
         for value in group.values():
             module, _, name = value.partition(":")
-            path = HOME / f"{module.replace('.', '/')}.py"
+            place = HOME / module.replace(".", "/")
+            path = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
             assert path.exists(), f"{value}: there is no {path}"
             assert re.search(rf"\b{name}\b", path.read_text()), f"{value}: {path} has no {name}"

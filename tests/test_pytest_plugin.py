@@ -111,7 +111,7 @@ def test_the_option_for_runs_wins_over_the_marker(run: Run) -> None:
 def test_quiet_sums_up_in_one_line(run: Run) -> None:
     result = run(RIGHT, "-q")
 
-    result.stdout.fnmatch_lines(["1 tests in * orders"])
+    result.stdout.fnmatch_lines(["1 test in * orders"])
     result.stdout.no_fnmatch_line("test_it.py::*")
 
 
@@ -289,6 +289,7 @@ def test_only_the_order_that_fails_is_heard(run: Run) -> None:
     assert text_of(result).splitlines().count("this order") == 1
 
 
+@pytest.mark.slow
 def test_a_broken_rule_is_told_instead_of_a_traceback(run: Run) -> None:
     result = run(
         GUEST

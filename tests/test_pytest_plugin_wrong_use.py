@@ -75,6 +75,15 @@ def test_a_sync_test_with_a_fixture_of_ours(pytester: pytest.Pytester) -> None:
     refused(pytester, "def test_x(kvm):\n    pass\n", "`test_x` has the fixture `kvm`, so it must be an `async def`")
 
 
+def test_properties_of_hypothesis(pytester: pytest.Pytester) -> None:
+    refused(
+        pytester,
+        "from hypothesis import given, strategies as st\n\n@pytest.mark.interleave\n@given(n=st.integers())\n"
+        "async def test_x(host, n):\n    pass\n",
+        "`test_x` has the marker `interleave` and is a property of hypothesis: an example is no run.",
+    )
+
+
 def test_a_sync_test_that_gets_host_by_name(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_it="def test_x(request):\n    request.getfixturevalue('host')\n")
     result = pytester.runpytest_inprocess()

@@ -55,6 +55,11 @@ class Lab:
                 f"`{self.name}` is no plain pytest test (a method of unittest.TestCase?): {what} is for `async def` "
                 "functions and for methods of plain classes."
             )
+        if hasattr(self.function, "hypothesis"):
+            return (
+                f"`{self.name}` has {what} and is a property of hypothesis: an example is no run. Parametrize the test, "
+                "or let the run draw its values with `host.choose`."
+            )
         if inspect.isasyncgenfunction(self.function):
             return f"`{self.name}` is a generator: a test with {what} is a plain `async def` without `yield`."
         if not inspect.iscoroutinefunction(self.function):

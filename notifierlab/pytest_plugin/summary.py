@@ -31,8 +31,8 @@ def summary_lines(reporter: pytest.TerminalReporter) -> list[str]:
     if not told:
         return []
     if reporter.config.get_verbosity() < 0:
-        orders = sum(int(properties.get(ORDERS, 0)) for _, properties in told)
-        return [f"{len(told)} tests in {orders} orders"]
+        orders = sum(int(properties[ORDERS]) for _, properties in told)
+        return [f"{_count(len(told), 'test')} in {_count(orders, 'order')}"]
     return [f"{nodeid}: {_line(properties)}" for nodeid, properties in told]
 
 
@@ -48,5 +48,9 @@ def _line(properties: dict[str, Any]) -> str:
         return str(properties[REPLAYED])
     verdict = str(properties[VERDICT])
     if RULE in properties:
-        return f"violated: {properties[RULE]}, {properties[ORDERS]} orders tried"
+        return f"violated: {properties[RULE]}, {_count(int(properties[ORDERS]), 'order')} tried"
     return f"{_WORDS.get(verdict, verdict + ':')} {properties[BOUND]}"
+
+
+def _count(number: int, one: str) -> str:
+    return f"{number} {one}{'' if number == 1 else 's'}"

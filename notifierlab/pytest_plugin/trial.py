@@ -18,6 +18,7 @@ from typing import Any, Final, NoReturn
 import pytest
 import trio
 
+from notifierlab.bench import ranked
 from notifierlab.errors import InputError
 from notifierlab.events import Event
 from notifierlab.explore.run import arun_once, run_once
@@ -254,7 +255,10 @@ class Trial:
             self._note(**{VERDICT: "one run", ORDERS: 1, REPLAYED: beside(self.recorded, events)})
         if result.violations:
             log = self.recorded.name if self.recorded else self._teller.write(spec, result, events)
-            self._note(**({RULE: result.violations[0].rule, LOG: log} if log else {}))
+            if not self.recorded:
+                self._note(**{VERDICT: "violated", ORDERS: 1, RULE: ranked(result.violations)[0].rule})
+            if log:
+                self._note(**{LOG: log})
             failure = self._teller.of_run(
                 events, result.violations, log, self._machine.raised, external=result.external
             )
@@ -268,7 +272,7 @@ class Trial:
         if failure.raised is not None:
             self.lab.told = failure.text
             raise own_part(failure.raised)
-        pytest.fail(failure.text, pytrace=False)
+        _say(failure.text)
 
     def _note(self, **properties: object) -> None:
         self.item.user_properties += list(properties.items())
@@ -321,5 +325,9 @@ def _raise_wrong_use(error: LabError) -> NoReturn:
     mine = callers_part(error)
     if mine.__traceback__ is not None:
         raise mine
-    text = "\n".join([str(error), *getattr(error, "__notes__", ())])
-    raise pytest.fail.Exception(text, pytrace=False) from None
+    _say("\n".join([str(error), *getattr(error, "__notes__", ())]))
+
+
+def _say(text: str) -> NoReturn:
+    """Fail with this text and nothing else. Not hidden: pytest would remark on a traceback without any entry."""
+    raise pytest.fail.Exception(text, pytrace=False)
