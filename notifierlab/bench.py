@@ -4,12 +4,14 @@ Each takes a request, does the work by the rooms below, and gives back an `Outco
 show. The clock is read here and nowhere else: how long a thing took is no part of it.
 """
 
+import inspect
 import os
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from notifierlab import catalogue
 from notifierlab.again import is_test, replay_command
 from notifierlab.errors import InputError
 from notifierlab.events import Event, Violation
@@ -23,6 +25,7 @@ from notifierlab.keeping import Keeper, reasons_of, write_run
 from notifierlab.reading import LogReader
 from notifierlab.recheck import read_log, rules_but, severity_of
 from notifierlab.replay import follow, Followed, replay, Replayed
+from notifierlab.report.ci import Place
 from notifierlab.report.lanes import Glyphs, UNICODE
 from notifierlab.report.outcome import Outcome
 from notifierlab.request import changed_switches, Request, request_of
@@ -224,6 +227,19 @@ def _request_of(reader: LogReader) -> Request:
             f"{reader.name} is the log of a test, which only pytest can find. Run it again with `{again}`."
         )
     return request_of(reader.header)
+
+
+def place_of(request: Request) -> Place | None:
+    """Where the code stands that is under test: the driver's if one was put in, else the scenario's."""
+    drivers = [catalogue.driver(request.driver)] if request.driver else []
+    drivers += [mutant.driver for mutant in map(catalogue.mutant, request.mutants) if mutant.driver is not None]
+    try:
+        under_test = drivers[0] if drivers else inspect.unwrap(catalogue.scenario(request.scenario))
+        file, line = inspect.getsourcefile(under_test), inspect.getsourcelines(under_test)[1]
+    except (OSError, TypeError):
+        # No source at hand, or no function: then nobody can be shown it.
+        return None
+    return Place(os.path.relpath(file), line) if file else None
 
 
 def describe(request: Request, spec: RunSpec) -> str:

@@ -57,8 +57,8 @@ class Lab:
             )
         if hasattr(self.function, "hypothesis"):
             return (
-                f"`{self.name}` has {what} and is a property of hypothesis: an example is no run. Parametrize the test, "
-                "or let the run draw its values with `host.choose`."
+                f"`{self.name}` has {what} and is a property of hypothesis: an example is no run. Parametrize "
+                "the test, or let the run draw its values with `host.choose`."
             )
         if inspect.isasyncgenfunction(self.function):
             return f"`{self.name}` is a generator: a test with {what} is a plain `async def` without `yield`."

@@ -141,12 +141,20 @@ def story(
         full: tell all that can be told, not only what led to the violation.
         closing: lines that stand after the lanes.
     """
-    rows = _all_rows(events, violation, list(others)) if full else _rows(events, violation, list(others))
+    rows = told(events, violation, others=others, full=full)
     set_up, rows = _set_up(rows)
     head = textwrap.wrap(f"{violation.rule}: {SENTENCES.get(violation.rule, violation.message)}", width)
     tail = [*([""] if closing else []), *closing]
     tail += ["", f"replay  {replay or f'notifierlab replay {log}'}"] if replay or log else []
     return "\n".join([*head, "", *set_up, *lanes(rows, width=width, glyphs=glyphs), *tail]) + "\n"
+
+
+def told(
+    events: Sequence[Event], violation: Violation, *, others: Iterable[Violation] = (), full: bool = False
+) -> list[Row]:
+    """The rows of a story, for whoever draws it in another form; arguments as of `story`."""
+    tell = _all_rows if full else _rows
+    return tell(events, violation, list(others))
 
 
 def _rows(events: Sequence[Event], violation: Violation, others: list[Violation]) -> list[Row]:
