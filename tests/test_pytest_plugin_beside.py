@@ -255,7 +255,7 @@ def test_a_timeout_ends_the_search_and_is_no_violation(pytester: pytest.Pytester
     result = run(pytester, ENDLESS, "--timeout", "0.5")
 
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*Failed: Timeout (>0.5s) from pytest-timeout.*"])
+    result.stdout.fnmatch_lines(["*Failed: Timeout*>0.5s*"])
     result.stdout.no_fnmatch_line("*driver-raised*")
     result.stdout.no_fnmatch_line("*violated*")
 
@@ -282,6 +282,42 @@ def test_ctrl_c_ends_the_session(pytester: pytest.Pytester) -> None:
 
     assert result.ret == pytest.ExitCode.INTERRUPTED
     result.stdout.fnmatch_lines(["*KeyboardInterrupt*"])
+
+
+@RUNNERS
+def test_a_test_can_be_run_again(pytester: pytest.Pytester, plugins: tuple[str, ...]) -> None:
+    pytester.makeconftest(
+        """
+from _pytest.runner import runtestprotocol
+
+def pytest_runtest_protocol(item, nextitem):
+    for _ in range(2):
+        item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        runtestprotocol(item, nextitem=nextitem)
+    return True
+"""
+    )
+    methods = """
+class TestThings:
+    @pytest.mark.interleave
+    async def test_marked(self, mm):
+        assert isinstance(self, TestThings)
+
+    async def test_plain(self, mm):
+        assert isinstance(self, TestThings)
+"""
+    if not plugins:
+        pytester.makeini("[pytest]\ntrio_mode = true\n")
+    run(pytester, RIGHT + PASSES + methods, "-W", "error", *plugins).assert_outcomes(passed=8)
+    run(pytester, WRONG + FAILS, *plugins).assert_outcomes(failed=4)
+
+
+@pytest.mark.parametrize("option", ["--setup-show", "--setup-only", "--setup-plan", "--collect-only"])
+def test_what_is_set_up_can_be_seen(pytester: pytest.Pytester, option: str) -> None:
+    result = run(pytester, RIGHT + PASSES, "-W", "error", option)
+
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(["*Function test_both_come*" if option == "--collect-only" else "*SETUP*F host*"])
 
 
 # --- who does not use it --------------------------------------------------------------

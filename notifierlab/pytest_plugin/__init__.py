@@ -9,7 +9,7 @@ This room is what pytest loads at its start, so it imports nothing: no trio, no 
 What runs tests stands in `trial`, imported when the first such test is.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from typing import Any, TYPE_CHECKING
 
 import pytest
@@ -127,17 +127,24 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[object], request: pytest.
     return recipe_for(fixturedef, request, request.node.stash.get(LAB, None))
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """Take what a test raised out of the groups that trio and pytest-trio put it in."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Put the run in the place of the test; take what it raised out of the groups of trio and pytest-trio."""
     __tracebackhide__ = True
     lab = item.stash.get(LAB, None)
+    if lab is None or not isinstance(item, pytest.Function):
+        return (yield)
+    if not lab.marked:
+        # Before pytest-trio looks at it.
+        item.obj = lab.trial.as_async_test()
     try:
         return (yield)
     except BaseException as error:
         only = _only_one(error)
-        if lab is None or lab.outcome is None or only is None or not isinstance(only, type(lab.outcome)):
+        if lab.outcome is None or only is None or not isinstance(only, type(lab.outcome)):
             raise
+    finally:
+        item.obj = lab.function
     # Not inside the handler: the error would be told with the group as its context.
     raise lab.outcome
 
@@ -165,7 +172,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     return report
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None:
     from notifierlab.pytest_plugin.summary import summary_lines
 
     lines = summary_lines(terminalreporter)

@@ -23,7 +23,7 @@ class Lab:
     """A test of ours. `marked` says that it runs in every order, `told` is what its failure is told with.
 
     `building` is true while a run builds its fixtures or the test's body goes; `outcome` is
-    what a test raised that somebody else runs.
+    what a test raised that somebody else runs. `function` is looked up at each set-up.
     """
 
     def __init__(self, item: pytest.Item, *, marked: bool, uses_host: bool) -> None:
@@ -34,7 +34,7 @@ class Lab:
         self.told = ""
         self.outcome: BaseException | None = None
         self.trial: Any = None
-        self.function: Callable[..., Any] = getattr(item, "obj", None)  # type: ignore[assignment]  # an Item may have none
+        self.function: Callable[..., Any] = lambda: None
 
     @property
     def name(self) -> str:
@@ -44,6 +44,8 @@ class Lab:
     def refuse_wrong_use(self) -> None:
         """Fail, with a sentence, where the test cannot be run as it is written."""
         __tracebackhide__ = True
+        self.outcome, self.told = None, ""
+        self.function = getattr(self.item, "obj", self.function)
         problem = self._problem()
         if problem:
             pytest.fail(problem, pytrace=False)
@@ -102,7 +104,10 @@ def adopted(item: pytest.Item) -> Lab | None:
     mine = any(mark.name == MARKER for mark in item.own_markers)
     if not isinstance(item, pytest.Function):
         return Lab(item, marked=True, uses_host=False) if mine else None
-    uses_host = any(is_host(fixturedef) for fixturedef, _ in _closure(item, autouse=True))
+    # Most tests are nobody's of ours: they are told by a look into a dict.
+    uses_host = OURS[0] in _info(item).name2fixturedefs and any(
+        is_host(fixturedef) for fixturedef, _ in _closure(item, autouse=True)
+    )
     # A marker on a module or class is for those in it that can have orders.
     inherited = uses_host and inspect.iscoroutinefunction(item.obj) and item.get_closest_marker(MARKER) is not None
     if not (mine or uses_host):

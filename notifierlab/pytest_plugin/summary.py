@@ -20,7 +20,7 @@ LOG: Final = "attachment"
 _WORDS: Final = {"no-violation-within": "no violation in", "proved": "proved:", "violated": "violated:"}
 
 
-def summary_lines(reporter: pytest.TerminalReporter) -> list[str]:
+def summary_lines(reporter: "pytest.TerminalReporter") -> list[str]:
     """A line for each test that ran in many orders, or was replayed; with `-q`, one for all."""
     told: list[tuple[str, dict[str, Any]]] = []
     for report in _calls(reporter):
@@ -36,7 +36,7 @@ def summary_lines(reporter: pytest.TerminalReporter) -> list[str]:
     return [f"{nodeid}: {_line(properties)}" for nodeid, properties in told]
 
 
-def _calls(reporter: pytest.TerminalReporter) -> Iterator[pytest.TestReport]:
+def _calls(reporter: "pytest.TerminalReporter") -> Iterator[pytest.TestReport]:
     for reports in reporter.stats.values():
         for report in reports:
             if isinstance(report, pytest.TestReport) and report.when == "call":

@@ -51,11 +51,9 @@ def prepare(lab: Lab) -> None:
     """Make the test ready to be called, once its marks were looked at."""
     __tracebackhide__ = True
     try:
-        lab.trial = trial = Trial(lab)
+        lab.trial = Trial(lab)
     except InputError as error:
         raise pytest.fail.Exception(f"`{lab.name}`: {error}", pytrace=False) from None
-    if not lab.marked:
-        trial.item.obj = trial.as_async_test()
 
 
 def call(lab: Lab) -> bool | None:
@@ -63,8 +61,6 @@ def call(lab: Lab) -> bool | None:
     __tracebackhide__ = True
     trial: Trial = lab.trial
     if lab.marked:
-        # pytest-trio may have put its runner there.
-        trial.item.obj = lab.function
         trial.interleave()
         return True
     if trial.item.get_closest_marker("trio") and trial.item.config.pluginmanager.hasplugin("trio"):
