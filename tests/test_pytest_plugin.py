@@ -7,6 +7,7 @@ import pytest
 
 import notifierlab.pytest_plugin.trial  # noqa: F401 - imported here, it need not be in every test below
 from notifierlab.cli import _guarded
+from notifierlab.commands.running import STRATEGIES
 
 pytest_plugins = ["pytester"]
 
@@ -508,3 +509,98 @@ def test_a_log_of_a_scenario_is_refused(run: Run, tmp_path: Path) -> None:
     result = run(RIGHT, "--notifierlab-replay", str(log))
 
     result.stderr.fnmatch_lines(["ERROR: *is the log of the scenario `kvm-fault-vs-munmap`, not of a test*"])
+
+
+# --- whatever the search --------------------------------------------------------------
+
+
+RECORDED = """
+import pytest
+from notifierlab import Atomic, shared, SharedState
+
+class Order(SharedState):
+    names: Atomic[tuple[str, ...]] = shared((), atomic=True)
+
+@pytest.mark.interleave
+async def test_the_first_comes_first(host):
+    order = Order(host.machine, "order")
+    async def task(name):
+        await order.names.change(lambda names: (*names, name))
+    async with host.together() as tasks:
+        for name in ("first", "second"):
+            tasks.start(task, name, name=name)
+    assert await order.names.get() == ("first", "second")
+"""
+"""Tasks that share what the bench can see."""
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_finds_it_and_its_log_replays(run: Run, strategy: str) -> None:
+    wrong = RECORDED.replace("interleave", f"interleave(strategy={strategy!r}, runs=50)")
+    result = run(wrong)
+
+    result.assert_outcomes(failed=1)
+    again = run(wrong, *replay_line(result))
+    again.assert_outcomes(failed=1)
+    again.stdout.fnmatch_lines(["*: same: all * events"])
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_says_what_it_has_covered(run: Run, strategy: str) -> None:
+    result = run(RIGHT.replace("interleave", f"interleave(strategy={strategy!r}, runs=50)"))
+
+    result.assert_outcomes(passed=1)
+    result.stdout.re_match_lines([r"test_it.py::test_both_come: (proved: |no violation in )\S+"])
+
+
+def test_the_same_failure_leaves_the_same_log(run: Run, pytester: pytest.Pytester) -> None:
+    kept = []
+    for _ in range(2):
+        run(WRONG)
+        (log,) = (pytester.path / ".notifierlab").glob("*.jsonl")
+        kept.append(log.read_bytes())
+        log.unlink()
+
+    assert kept[0] == kept[1]
+
+
+def test_what_the_test_asserts_counts_whatever_rules_are_looked_for(run: Run) -> None:
+    result = run(WRONG.replace("interleave", "interleave(rules='deadlock')"))
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*: violated: driver-raised, *"])
+
+
+def test_other_rules_than_those_looked_for_do_not_fail_it(run: Run) -> None:
+    late = TWO_TASKS + (
+        """
+@pytest.mark.interleave(rules=["deadlock"])
+async def test_it(host):
+    host.machine.bug("here", "a thing")
+    await names_in_order(host)
+"""
+    )
+    run(late).assert_outcomes(passed=1)
+    run(late.replace('rules=["deadlock"]', "")).assert_outcomes(failed=1)
+
+
+def test_what_only_two_orders_show_together_is_told_with_both_logs(run: Run, pytester: pytest.Pytester) -> None:
+    result = run(
+        """
+import pytest
+from notifierlab import Mutex
+
+@pytest.mark.interleave
+async def test_it(host):
+    a, b = Mutex(host.machine, "a", "class_a"), Mutex(host.machine, "b", "class_b")
+    first, second = (a, b) if host.choose("other way", False, True) else (b, a)
+    async with first, second:
+        await host.machine.step()
+"""
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["lock-order: *", "no single run shows lock-order: `notifierlab check *.jsonl *.jsonl` does"]
+    )
+    assert len(list((pytester.path / ".notifierlab").glob("*.jsonl"))) == 2
+    result.stdout.no_fnmatch_line("replay *")
