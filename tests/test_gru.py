@@ -53,6 +53,7 @@ def test_a_context_has_no_memory_where_its_process_has_none() -> None:
     play(scene)
 
 
+@pytest.mark.slow
 @pytest.mark.interleave(bound=1)
 async def test_a_context_reads_nothing_that_its_process_gave_up(host: Host, mm: Mm, gru: GruMmu) -> None:
     area = await mm.mmap(1)

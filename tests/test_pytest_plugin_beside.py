@@ -356,7 +356,7 @@ def test_loading_it_imports_nothing_heavy(pytester: pytest.Pytester) -> None:
     )
     imported = [line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")]
     assert "notifierlab.pytest_plugin.items" in imported
-    light = ("notifierlab", *(f"notifierlab.pytest_plugin{room}" for room in ("", ".items", ".recipes", ".summary")))
+    light = ("notifierlab", *(f"notifierlab.pytest_plugin{room}" for room in ("", ".items", ".recipes")))
     assert [name for name in imported if name.startswith("notifierlab") and name not in light] == []
     heavy = ("trio", "pydantic", "structlog", "msgspec", "click")
     assert [name for name in imported if name.partition(".")[0] in heavy] == []

@@ -173,6 +173,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
 
 
 def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None:
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    if not any(getattr(report, "user_properties", None) for report in reports):
+        return
     from notifierlab.pytest_plugin.summary import summary_lines
 
     lines = summary_lines(terminalreporter)
