@@ -5,10 +5,12 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import notifierlab.pytest_plugin.trial  # noqa: F401 - imported here, it need not be in every test below
+from notifierlab.explore.smaller import shrink_scenario
 from tests.test_pytest_plugin import RIGHT, TWO_TASKS, WRONG
 
 pytest_plugins = ["pytester"]
@@ -267,6 +269,40 @@ def test_a_timeout_does_not_hide_what_was_found_before(pytester: pytest.Pytester
 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["test_it.py::test_it: violated: *"])
+
+
+def test_a_timeout_while_the_story_is_sought_tells_what_was_found(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def time_is_up(*_: object, **__: object) -> None:
+        pytest.fail("Timeout (>1.0s) from pytest-timeout.")
+
+    # Shrinking may take long; here it takes for ever.
+    shrink, asked = shrink_scenario, []
+
+    def shrink_late(*arguments: Any, **more: Any) -> Any:
+        asked.append(more["hurried"])
+        return shrink(*arguments, **more) if more["hurried"] else time_is_up()
+
+    monkeypatch.setattr("notifierlab.keeping.shrink_scenario", shrink_late)
+    result = run(pytester, WRONG)
+
+    assert asked == [False, True]
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E*second', 'first'] == *", "replay  pytest *", "*violated: driver-raised, *"])
+
+
+def test_a_skip_after_what_is_not_looked_for_skips(pytester: pytest.Pytester) -> None:
+    text = TWO_TASKS + (
+        """
+@pytest.mark.interleave(rules=["deadlock"])
+async def test_it(host):
+    if await names_in_order(host) == ["second", "first"]:
+        pytest.skip("not this one")
+    host.machine.bug("here", "a thing")
+"""
+    )
+    run(pytester, text).assert_outcomes(skipped=1)
 
 
 @pytest.mark.slow

@@ -49,9 +49,9 @@ class Teller:
         self._request = request
         self._width = min(_WIDTH_MAX, max(60, item.config.get_terminal_writer().fullwidth))
 
-    def keeper(self, spec: RunSpec) -> Keeper:
+    def keeper(self, spec: RunSpec, *, hurried: bool) -> Keeper:
         """Who makes what a search found simple and writes it down."""
-        return Keeper(self._request, spec, self._place(), hurried=False, again=self._again)
+        return Keeper(self._request, spec, self._place(), hurried=hurried, again=self._again)
 
     def told(self, keeper: Keeper, finding: Finding, others: Sequence[str], raised: BaseException | None) -> Failure:
         """The failure that a search found, kept by `keeper`."""

@@ -136,9 +136,11 @@ class Trial:
             if not self._found_in:
                 raise
             result = self._searched(self._found_in)
+            if not _findings(result):
+                raise
         if result.cut == "interrupted":
             raise KeyboardInterrupt
-        findings = result.findings or tuple(each for each in result.others if each.violation.rule == RAISED)
+        findings = _findings(result)
         bound = result.bound.replace("; --runs goes further", "")
         self._note(**{VERDICT: "violated" if findings else result.verdict, ORDERS: result.runs, BOUND: bound})
         if findings:
@@ -173,10 +175,19 @@ class Trial:
             self._found, self._found_in = progress.found, progress.runs
 
     def _kept(self, findings: tuple[Finding, ...]) -> Failure:
+        try:
+            failure = self._kept_by(findings, hurried=False)
+        except pytest.fail.Exception:
+            # Time is up; what was found is told all the same, if not as simple as it can be.
+            failure = self._kept_by(findings, hurried=True)
+        self._note(**{RULE: findings[0].violation.rule, **({LOG: failure.log} if failure.log else {})})
+        return failure
+
+    def _kept_by(self, findings: tuple[Finding, ...], *, hurried: bool) -> Failure:
         finding = findings[0]
+        keeper = self._teller.keeper(self.spec, hurried=hurried)
         self._keeping = True
         with self._running():
-            keeper = self._teller.keeper(self.spec)
             keeper.keep(finding)
         schedule = keeper.schedule(finding.violation.rule)
         raised = None
@@ -186,9 +197,7 @@ class Trial:
             assert self._machine is not None
             raised = self._machine.raised
         with self._running():
-            failure = self._teller.told(keeper, finding, [each.violation.rule for each in findings[1:]], raised)
-        self._note(**{RULE: finding.violation.rule, **({LOG: failure.log} if failure.log else {})})
-        return failure
+            return self._teller.told(keeper, finding, [each.violation.rule for each in findings[1:]], raised)
 
     def _replay(self) -> Failure | None:
         assert self.recorded is not None
@@ -200,13 +209,11 @@ class Trial:
         result = run_once(self.spec, strategy, sink=events.append)
         if result.ended == "interrupted":
             raise KeyboardInterrupt
-        self._note(
-            **{VERDICT: "violated" if result.violations else "no-violation-within", ORDERS: 1, REPLAYED: comparison}
-        )
+        rules = self.settings.rules and (*self.settings.rules, RAISED)
+        wanted = [each for each in result.violations if not rules or each.rule in rules]
+        self._note(**{VERDICT: "violated" if wanted else "no-violation-within", ORDERS: 1, REPLAYED: comparison})
         assert self._machine is not None
-        return self._teller.of_run(
-            events, result.violations, self.recorded.name, self._machine.raised, comparison=comparison
-        )
+        return self._teller.of_run(events, wanted, self.recorded.name, self._machine.raised, comparison=comparison)
 
     def _warn_if_cut(self, result: SearchResult, bound: str) -> None:
         if result.cut == "runs" and self.settings.runs is None and self.settings.strategy in _WHOLE:
@@ -287,6 +294,11 @@ class Trial:
                     yield
         finally:
             self.lab.building = False
+
+
+def _findings(result: SearchResult) -> tuple[Finding, ...]:
+    """What the test fails by: what it looks for, and whatever its body raised."""
+    return result.findings or tuple(each for each in result.others if each.violation.rule == RAISED)
 
 
 def _is_failure(error: BaseException) -> bool:
