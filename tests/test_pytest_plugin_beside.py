@@ -195,6 +195,15 @@ def test_a_marked_test_is_ours_whatever_pytest_trio_thinks(pytester: pytest.Pyte
 # --- what others make of it -----------------------------------------------------------
 
 
+def test_it_needs_no_terminal(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_it=WRONG)
+    result = pytester.runpytest_inprocess("-p", "no:terminal", "--junit-xml", "out.xml")
+
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    (failure,) = suite(pytester.path / "out.xml").iter("failure")
+    assert "replay  pytest test_it.py::test_the_first_comes_first" in (failure.text or "")
+
+
 def suite(path: Path) -> ElementTree.Element:
     (found,) = ElementTree.parse(path).getroot().iter("testsuite")
     return found
@@ -236,6 +245,11 @@ def test_workers_of_xdist_search_and_the_summary_has_all(pytester: pytest.Pytest
     )
     names = [each.get("name") for each in suite(pytester.path / "out.xml").iter("property")]
     assert names.count("notifierlab.verdict") == 2
+
+    (log,) = (pytester.path / ".notifierlab").glob("*.jsonl")
+    again = pytester.runpytest_subprocess("-n", "2", "--notifierlab-replay", str(log))
+    again.assert_outcomes(failed=1)
+    again.stdout.fnmatch_lines(["test_it.py::test_the_first_comes_first: same: all * events"])
 
 
 ENDLESS = """

@@ -34,7 +34,8 @@ _CHILDREN_MAX: Final = 1000
 ANOTHER: Final = "another task to run"
 """What a task waits for that only wants somebody else to move (see `Machine.relax`)."""
 _HERE: Final = str(Path(__file__).parent.parent)
-_ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
+# As in the repr of an object: <Thing object at 0x7f1b2c>.
+_ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+(?=>)")
 
 
 class LabError(Exception):

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import re
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from notifierlab.trace import mark_external, Writer
 
 E = TypeVar("E", bound=BaseException)
 
+_WIDTH_MIN: Final = 60
 _WIDTH_MAX: Final = 100
 _NAME_MAX: Final = 100
 _HOME: Final = str(Path(__file__).parent.parent)
@@ -47,7 +49,9 @@ class Teller:
         self._config = item.config
         self._nodeid = item.nodeid
         self._request = request
-        self._width = min(_WIDTH_MAX, max(60, item.config.get_terminal_writer().fullwidth))
+        # A worker of xdist has no terminal: it tells as for a wide one.
+        columns = shutil.get_terminal_size((_WIDTH_MAX, 24)).columns
+        self._width = min(_WIDTH_MAX, max(_WIDTH_MIN, columns))
 
     def keeper(self, spec: RunSpec, *, hurried: bool) -> Keeper:
         """Who makes what a search found simple and writes it down."""
