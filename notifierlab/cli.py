@@ -122,6 +122,8 @@ def notifierlab(ctx: click.Context, config: Path | None, no_config: bool) -> Non
     place = config or nearest_file()
     if place is not None and not no_config and not ctx.resilient_parsing:
         ctx.default_map = defaults_from(place, notifierlab.commands)
+        # What a file says is not to be guessed: help shows it, also of options that have no default else.
+        ctx.show_default = bool(ctx.default_map) or None
 
 
 for _command in (run, explore, check, replay, story, ledger, schema, *LISTINGS):

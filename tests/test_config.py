@@ -88,10 +88,17 @@ def test_options_are_taken_and_the_command_line_wins(here: Path, capsys: pytest.
 
 
 def test_help_shows_what_is_taken(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write(here, "[tool.notifierlab.explore]\nbound = 7\n")
+    text = "[tool.notifierlab.explore]\nbound = 7\nmutant = ['a', 'b']\nset = {pages = 2}\nquiet = true\n"
+    write(here, text)
 
     assert said("explore", "--help") == 0
-    assert "[default: 7; x>=0]" in " ".join(capsys.readouterr().out.split())
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "[default: 7; x>=0]" in shown
+    assert "Switch a deliberate deviation on. [default: a, b]" in shown
+    assert "Set a parameter of the scenario. [default: pages=2]" in shown
+    assert "Show no progress. [default: True]" in shown
+    assert said("--no-config", "explore", "--help") == 0
+    assert "[default: a, b]" not in capsys.readouterr().out
 
 
 def test_the_nearest_file_upwards_is_taken(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
