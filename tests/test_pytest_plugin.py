@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-import notifierlab.pytest_plugin.trial  # noqa: F401 - imported here, it need not be in every test below
+# Imported here, they are the same modules in every session below.
+import drivers.broken  # noqa: F401
+import notifierlab.pytest_plugin.trial  # noqa: F401
 from notifierlab.cli import _guarded
 from notifierlab.commands.running import STRATEGIES
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-import notifierlab.pytest_plugin.trial  # noqa: F401 - imported here, it need not be in every test below
+# Imported here, they are the same modules in every session below.
+import drivers.broken  # noqa: F401
+import notifierlab.pytest_plugin.trial  # noqa: F401
 from notifierlab.explore.smaller import shrink_scenario
 from tests.test_pytest_plugin import RIGHT, TWO_TASKS, WRONG
 

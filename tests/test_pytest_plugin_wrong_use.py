@@ -2,7 +2,9 @@
 
 import pytest
 
-import notifierlab.pytest_plugin.trial  # noqa: F401 - imported here, it need not be in every test below
+# Imported here, they are the same modules in every session below.
+import drivers.broken  # noqa: F401
+import notifierlab.pytest_plugin.trial  # noqa: F401
 
 pytest_plugins = ["pytester"]
 
@@ -42,6 +44,15 @@ def test_arguments_of_the_marker(pytester: pytest.Pytester, arguments: str, sent
         pytester,
         f"@pytest.mark.interleave({arguments})\nasync def test_x(host):\n    pass\n",
         f"`test_x`: *{sentence}",
+    )
+
+
+def test_a_driver_and_a_mutant_for_the_same_place(pytester: pytest.Pytester) -> None:
+    refused(
+        pytester,
+        "from drivers.kvm import KvmMmu\n\nclass Mine(KvmMmu):\n    pass\n\n"
+        "@pytest.mark.interleave(driver=Mine, mutants='kvm-forgets-count')\nasync def test_x(host):\n    pass\n",
+        "`test_x`: the driver Mine and --mutant kvm-forgets-count both take the place of the driver `kvm`: drop one.",
     )
 
 

@@ -1,7 +1,6 @@
 """What the marker says, made sure of: who misspells an argument is told so, by the test's name."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Annotated, Any, Final
 
 import pydantic
@@ -72,12 +71,7 @@ class Settings(BaseModel):
 
     def spec(self, test: str, scenario: catalogue.Scenario) -> RunSpec:
         """What is run: the body of the test, as a scenario."""
-        request = self.request(test)
-        if not isinstance(self.driver, type):
-            return request.around(scenario)
-        spec = replace(request, driver=None).around(scenario)
-        kinds = dict.fromkeys(catalogue.kind_of(self.driver), self.driver)
-        return replace(spec, drivers={**spec.drivers, **kinds})
+        return self.request(test).around(scenario, driver=self.driver if isinstance(self.driver, type) else None)
 
 
 _SAID: Final = {
