@@ -120,7 +120,7 @@ class _Bench:
         self._events = 0
         self.machine = new_machine(spec.carrier, strategy.choose, self._take, steps_max=spec.steps_max)
         if getattr(strategy, "records", False):
-            self.machine.record()
+            self.machine.record(strict=spec.strict)
         strategy.begin_run(self.machine)
 
     def main(self) -> Coroutine[Any, Any, object]:

@@ -22,7 +22,7 @@ from typing import Any, Concatenate, Final, NoReturn, ParamSpec, Protocol, TypeV
 from notifierlab import events
 from notifierlab.events import Event, Waiting
 from notifierlab.machine.access import Access, Mode
-from notifierlab.machine.recording import Recording
+from notifierlab.machine.recording import Recording, Spin
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -78,6 +78,9 @@ class Task:
         "rcu_section",
         "seat",
         "send",
+        "spin",
+        "tried",
+        "tries",
         "until",
         "waits_for",
         "wants",
@@ -102,6 +105,10 @@ class Task:
         # and the lock that the pending step takes.
         self.awaits: list[Access] = []
         self.wants: Access | None = None
+        # How it tries again: pending, and the last time.
+        self.spin: Spin | None = None
+        self.tries = Spin()
+        self.tried = 0
         # The carrier's own: what it needs to resume this task.
         self.seat: Any = None
 
@@ -132,6 +139,8 @@ class Machine(Recording):
     ) -> None:
         super().__init__()
         self.steps = 0
+        # The step in which another task got the baton last.
+        self.handed_over = 0
         self.steps_max = steps_max
         self.stopped = False
         self.ended = ""
@@ -164,19 +173,33 @@ class Machine(Recording):
         """
         raise NotImplementedError
 
-    async def relax(self) -> None:
-        """cpu_relax, for a loop that tries again: let another task run first, if one can.
+    def trying(self) -> None:
+        """Say that the current task begins a try; if it fails, it will `relax` and try again."""
+        me = self.current
+        me.tried = self.handed_over
+        if self.recording:
+            me.tries = me.tries.anew(self.trace)
 
-        A loop that may carry on at once never lets the calm schedule end. What it sees
-        when it tries again at once is what it saw before, so no order is lost.
+    async def relax(self) -> None:
+        """cpu_relax, after a try that failed: go on once another task has run since it began.
+
+        It began with `trying`, or else when the task relaxed last. A loop that could always
+        try again at once would never let the calm schedule end; and where nobody ran, it
+        sees what it saw before, so no order is lost.
         """
         me = self.current
-        await self.step(lambda: self.current is not me, ANOTHER)
+        if self.recording:
+            me.spin = me.tries
+        await self.step(lambda: self.handed_over != me.tried, ANOTHER)
+        self.trying()
 
     def emit(self, make: Callable[Concatenate[int, str, P], Event], *args: P.args, **kwargs: P.kwargs) -> None:
         """Make an event of the current step and task, and hand it on."""
         if self._sink is not None and not self.stopped:
-            self._sink(make(self.steps, self.current.name, *args, **kwargs))
+            event = make(self.steps, self.current.name, *args, **kwargs)
+            if self.recording:
+                self.judge(event)
+            self._sink(event)
 
     def choose(self, name: str, *values: T) -> T:
         """Take one of `values`; the first is the calm one (no signal, no failure)."""
@@ -306,14 +329,10 @@ class Machine(Recording):
                 self.current = chosen = ready[index]
         elif ready:
             self.current = chosen = ready[0]
-        elif any(task.away for task in self.tasks):
-            # The baton lies there until one of them comes back.
-            self.idle = True
-        elif me.waits_for is ANOTHER and me.until is not never:
-            # There is no other: trying again is all that is left.
-            pass
         else:
-            self._deadlock()
+            self._nobody_may_run()
+        if chosen is not me:
+            self.handed_over = steps
         if steps >= self.steps_max:
             self._stop_for_length()
         if recording:
@@ -371,6 +390,15 @@ class Machine(Recording):
             self.emit(events.StepsExhausted, self.steps_max, self._waiting())
             self.end("livelock")
         raise RunOver
+
+    def _nobody_may_run(self) -> None:
+        me = self.current
+        if any(task.away for task in self.tasks):
+            # The baton lies there until one of them comes back.
+            self.idle = True
+        elif me.waits_for is not ANOTHER or me.until is never:
+            self._deadlock()
+        # Else there is no other: trying again is all that is left.
 
     def _deadlock(self) -> NoReturn:
         self.emit(events.Deadlocked, self._waiting())
