@@ -13,15 +13,13 @@ Nothing here orders steps that are independent: names are counted per task, and 
 number of a step is a stamp in the log, never something that a task can see.
 """
 
-import re
 from collections.abc import Awaitable, Callable, Coroutine
-from pathlib import Path
-from types import TracebackType
 from typing import Any, Concatenate, Final, NoReturn, ParamSpec, Protocol, TypeVar
 
 from notifierlab import events
 from notifierlab.events import Event, Waiting
 from notifierlab.machine.access import Access, Mode
+from notifierlab.machine.raised import in_a_line, is_exception, is_ours, place
 from notifierlab.machine.recording import Recording, Spin
 
 P = ParamSpec("P")
@@ -33,9 +31,6 @@ STEPS_MAX: Final = 100_000
 _CHILDREN_MAX: Final = 1000
 ANOTHER: Final = "another task to run"
 """What a task waits for that only wants somebody else to move (see `Machine.relax`)."""
-_HERE: Final = str(Path(__file__).parent.parent)
-# As in the repr of an object: <Thing object at 0x7f1b2c>.
-_ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+(?=>)")
 
 
 class LabError(Exception):
@@ -151,7 +146,7 @@ class Machine(Recording):
         self.tasks: list[Task] = []
         self.error: BaseException | None = None
         self.raised: BaseException | None = None
-        self.is_failure: Callable[[BaseException], bool] = _is_exception
+        self.is_failure: Callable[[BaseException], bool] = is_exception
         self._decide = decide
         self._sink = sink
         self._asked_to_end = False
@@ -358,11 +353,11 @@ class Machine(Recording):
         if isinstance(error, KeyboardInterrupt):
             self.interrupt()
             return
-        if isinstance(error, LabError) or not self.is_failure(error) or _is_ours(error):
+        if isinstance(error, LabError) or not self.is_failure(error) or is_ours(error):
             self.error = error
         elif not self.stopped:
             self.raised = error
-            self.emit(events.TaskRaised, _in_a_line(error), _place(error.__traceback__))
+            self.emit(events.TaskRaised, in_a_line(error), place(error))
         self.end("raised")
 
     def interrupt(self) -> None:
@@ -414,37 +409,6 @@ class Machine(Recording):
             else Waiting(task.name, "", ())
             for task in self.tasks
         )
-
-
-def _is_exception(error: BaseException) -> bool:
-    return isinstance(error, Exception)
-
-
-def _in_a_line(error: BaseException) -> str:
-    """Return kind and first line of the error, without addresses of objects, which no two processes share."""
-    first, _, _ = str(error).partition("\n")
-    return _ADDRESS.sub("", f"{type(error).__name__}: {first}")
-
-
-def _is_ours(error: BaseException) -> bool:
-    """Whether it is an assertion of the bench that failed, not one of a driver or scenario."""
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    raised_here = traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(_HERE)
-    return isinstance(error, AssertionError) and raised_here
-
-
-def _place(traceback: TracebackType | None) -> str:
-    """Return `file:line` of the innermost frame that is not the bench's own, nor hidden as test tools do."""
-    place = "?"
-    while traceback is not None:
-        code = traceback.tb_frame.f_code
-        file = code.co_filename
-        if not (file.startswith(_HERE) or "__tracebackhide__" in code.co_varnames) or place == "?":
-            place = f"{Path(file).name}:{traceback.tb_lineno}"
-        traceback = traceback.tb_next
-    return place
 
 
 def never() -> bool:
