@@ -43,7 +43,7 @@ from notifierlab import (
 
 
 class GruMmu(SharedState, MmuNotifier):
-    """gru_mm_struct: what all contexts of one mm share."""
+    """gru_mm_struct: what all contexts of one mm share, on a chiplet of its own unless one is given."""
 
     counter = "ms_range_active"
 
@@ -55,7 +55,8 @@ class GruMmu(SharedState, MmuNotifier):
     ms_asid_gen: int = shared(0)
     contexts: tuple[GruContext, ...] = shared(())
 
-    def __init__(self, mm: Mm, chiplet: Chiplet) -> None:
+    def __init__(self, mm: Mm, chiplet: Chiplet | None = None) -> None:
+        chiplet = chiplet or Chiplet(mm.host)  # type: ignore[arg-type]  # it takes the host's machine alone
         name = f"{chiplet.name}.{mm.name}"
         super().__init__(mm.host.machine, name)
         self.mm = mm

@@ -4,43 +4,33 @@ Each takes a request, does the work by the rooms below, and gives back an `Outco
 show. The clock is read here and nowhere else: how long a thing took is no part of it.
 """
 
+import inspect
 import os
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
+from notifierlab import catalogue
+from notifierlab.again import is_test, replay_command
 from notifierlab.errors import InputError
 from notifierlab.events import Event, Violation
-from notifierlab.explore.kinds import kind_of
 from notifierlab.explore.menu import make_strategy
 from notifierlab.explore.repeat import REPEAT_EVERY
 from notifierlab.explore.run import run_once, RunResult, RunSpec
 from notifierlab.explore.search import explore as search, Progress, SearchResult
-from notifierlab.explore.shrink import REPLAYS_MAX
-from notifierlab.explore.smaller import shrink_scenario, Smaller
-from notifierlab.explore.strategies import Calm, RandomWalk, Replay, Strategy
-from notifierlab.explore.tally import Finding, Wanted
-from notifierlab.explore.why import explain
+from notifierlab.explore.strategies import Calm, RandomWalk, Strategy
+from notifierlab.explore.tally import Wanted
+from notifierlab.keeping import Keeper, reasons_of, write_run
 from notifierlab.reading import LogReader
 from notifierlab.recheck import read_log, rules_but, severity_of
 from notifierlab.replay import follow, Followed, replay, Replayed
+from notifierlab.report.ci import Place
 from notifierlab.report.lanes import Glyphs, UNICODE
 from notifierlab.report.outcome import Outcome
-from notifierlab.report.reasons import reasons_lines
-from notifierlab.report.story import story
-from notifierlab.request import changed_switches, header_of, Request, request_of
-from notifierlab.trace import mark_external, Verdict, verdict_of, Writer
+from notifierlab.request import changed_switches, Request, request_of
+from notifierlab.trace import Verdict, verdict_of
 from notifierlab.wire import encode_event
-
-KEPT_IN: Final = Path(".notifierlab")
-"""Where a search puts the logs of what it finds, unless it is told otherwise."""
-
-
-_LESSER_MAX: Final = 300
-_HURRIED_MAX: Final = 100
-"""How many runs shrinking may take for a finding after the first, and when somebody interrupted the search."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +95,7 @@ def explore(
     begin = time.perf_counter()
     result, resumed = _searched(request, spec, plan, progress)
     seconds = time.perf_counter() - begin
-    keeper = _Keeper(request, spec, plan.log, hurried=result.cut == "interrupted")
+    keeper = Keeper(request, spec, plan.log, hurried=result.cut == "interrupted")
     for finding in result.findings if plan.find_all else result.findings[:1]:
         keeper.keep(finding)
     violations = tuple(keeper.as_kept(finding.violation) for finding in result.findings)
@@ -178,7 +168,7 @@ def replay_log(name: str) -> tuple[Outcome, str]:
     """Runs a log again; the text says whether everything was the same, or where not."""
     begin = time.perf_counter()
     reader, events = read_log(name)
-    request = request_of(reader.header)
+    request = _request_of(reader)
     spec = request.resolve()
     replayed = replay(spec, reader.header, events, reader.verdict)
     whole = reader.verdict is not None and reader.verdict.ended != "interrupted"
@@ -201,7 +191,7 @@ def follow_log(name: str, then: str, *, seed: int = 0) -> tuple[Outcome, str]:
     """Runs what a log says as far as it can be done, then goes on by the strategy `then`; says where that was."""
     begin = time.perf_counter()
     reader, events = read_log(name)
-    request = request_of(reader.header)
+    request = _request_of(reader)
     spec = request.resolve()
     strategy = Calm() if then == "calm" else make_strategy(then, bound=0, seed=seed)
     followed = follow(spec, events, reader.verdict, strategy)
@@ -218,7 +208,7 @@ def follow_log(name: str, then: str, *, seed: int = 0) -> tuple[Outcome, str]:
         seconds=time.perf_counter() - begin,
         interrupted=result.ended == "interrupted",
     )
-    return outcome, _following(name, followed, _goes_on(then, seed))
+    return outcome, following(name, followed, _goes_on(then, seed))
 
 
 def why(reader: LogReader, violation: Violation, *, width: int = 100) -> list[str]:
@@ -227,12 +217,29 @@ def why(reader: LogReader, violation: Violation, *, width: int = 100) -> list[st
         raise InputError(f"{reader.name} has a task that waited for trio itself: its choices alone do not repeat it.")
     if reader.verdict is None:
         raise InputError(f"{reader.name} was cut off: without its verdict line nobody knows its choices.")
-    return _why(request_of(reader.header).resolve(), reader.verdict.choices, violation, width=width)
+    return reasons_of(_request_of(reader).resolve(), reader.verdict.choices, violation, width=width)
 
 
-def _why(spec: RunSpec, schedule: Sequence[int], violation: Violation, *, width: int) -> list[str]:
-    reasons = explain(lambda strategy, sink: run_once(spec, strategy, sink=sink), schedule, violation)
-    return reasons_lines(reasons, width=width) if reasons is not None else []
+def _request_of(reader: LogReader) -> Request:
+    if is_test(reader.header.scenario):
+        again = replay_command(reader.header.scenario, reader.name)
+        raise InputError(
+            f"{reader.name} is the log of a test, which only pytest can find. Run it again with `{again}`."
+        )
+    return request_of(reader.header)
+
+
+def place_of(request: Request) -> Place | None:
+    """Where the code stands that is under test: the driver's if one was put in, else the scenario's."""
+    drivers = [catalogue.driver(request.driver)] if request.driver else []
+    drivers += [mutant.driver for mutant in map(catalogue.mutant, request.mutants) if mutant.driver is not None]
+    try:
+        under_test = drivers[0] if drivers else inspect.unwrap(catalogue.scenario(request.scenario))
+        file, line = inspect.getsourcefile(under_test), inspect.getsourcelines(under_test)[1]
+    except (OSError, TypeError):
+        # No source at hand, or no function: then nobody can be shown it.
+        return None
+    return Place(os.path.relpath(file), line) if file else None
 
 
 def describe(request: Request, spec: RunSpec) -> str:
@@ -253,110 +260,6 @@ def describe(request: Request, spec: RunSpec) -> str:
 def ranked(violations: Collection[Violation]) -> tuple[Violation, ...]:
     """The most severe first; within a rule, the earliest."""
     return tuple(sorted(violations, key=severity_of))
-
-
-def write_run(
-    path: Path,
-    request: Request,
-    spec: RunSpec,
-    strategy: Strategy,
-    *,
-    seed: int | None = None,
-    schedule: tuple[int, ...] = (),
-    disabled: Collection[str] = (),
-) -> RunResult:
-    """Executes one run and writes its log while it goes."""
-    strategy.new_run()
-    with Writer.to(path, header_of(request, spec, seed=seed, schedule=schedule)) as writer:
-        result = run_once(spec, strategy, sink=writer, disabled=disabled)
-        writer.end(ended=result.ended, violations=result.violations, steps=result.steps, choices=result.choices)
-    if result.external:
-        mark_external(path)
-    return result
-
-
-# --- keeping what was found ---------------------------------------------------------
-
-
-class _Keeper:
-    """Makes what a search found as simple as it can be, writes it down, and tells it."""
-
-    def __init__(self, request: Request, spec: RunSpec, log: Path | None, *, hurried: bool) -> None:
-        self.notes: tuple[str, ...] = ()
-        self.logs: dict[str, str] = {}
-        self._seen: dict[tuple[str, ...], Violation] = {}
-        self._request = request
-        self._spec = spec
-        self._log = log
-        self._hurried = hurried
-        self._shrunk: dict[str, Smaller] = {}
-
-    def keep(self, finding: Finding) -> None:
-        """Writes a log of the finding, two if only two runs show it; one finding of each rule is enough."""
-        rule = finding.violation.rule
-        if rule in self.logs:
-            return
-        if len(finding.schedules) > 1:
-            written = [self._write(rule, schedule, n) for n, schedule in enumerate(finding.schedules, 1)]
-            if all(written):
-                self._note(f"no single run shows {rule}: `notifierlab check {' '.join(written)}` does")
-            return
-        smaller = shrink_scenario(
-            self._spec,
-            finding.schedules[0],
-            finding.violation,
-            keep=frozenset(name.replace("-", "_") for name in self._request.params),
-            # The first one is told; for the others it is enough to be short.
-            replays_max=_HURRIED_MAX if self._hurried else _LESSER_MAX if self.logs else REPLAYS_MAX,
-            hurried=self._hurried,
-        )
-        shrunk = smaller.shrunk
-        self._write(rule, shrunk.choices, 0, smaller.spec)
-        if smaller.params:
-            params = ", ".join(f"{name}={value}" for name, value in smaller.params.items())
-            self._note(f"the log has a smaller scenario that shows {rule} too: {params}")
-        self._shrunk[rule] = smaller
-        self._seen.setdefault(kind_of(shrunk.violation), shrunk.violation)
-        for violation in shrunk.result.violations:
-            self._seen.setdefault(kind_of(violation), violation)
-
-    def as_kept(self, violation: Violation) -> Violation:
-        """The violation as a log that was kept has it, if one does: its steps and pages are that log's."""
-        return self._seen.get(kind_of(violation), violation)
-
-    def story(self, violation: Violation, *, width: int, glyphs: Glyphs) -> str:
-        """The story of a violation, as its log tells it; nothing when no one log does."""
-        log = self.logs.get(violation.rule, "")
-        smaller = self._shrunk.get(violation.rule)
-        if not log or smaller is None or kind_of(violation) not in self._seen:
-            return ""
-        reader, events = read_log(log)
-        others = reader.verdict.violations if reader.verdict else ()
-        closing = [] if self._hurried else _why(smaller.spec, smaller.shrunk.choices, violation, width=width)
-        return story(events, violation, others=others, log=log, width=width, glyphs=glyphs, closing=closing)
-
-    def _write(self, rule: str, schedule: tuple[int, ...], part: int, spec: RunSpec | None = None) -> str:
-        path = self._path(rule, part)
-        try:
-            if self._log is None and not KEPT_IN.exists():
-                KEPT_IN.mkdir()
-                # The folder belongs to this machine, not into anybody's repository.
-                (KEPT_IN / ".gitignore").write_text("*\n")
-            write_run(path, self._request, spec or self._spec, Replay(schedule), schedule=schedule)
-        except OSError as error:
-            self._note(f"no log written to {path}: {error.strerror}; give a place with --log FILE")
-            return ""
-        self.logs.setdefault(rule, str(path))
-        return str(path)
-
-    def _path(self, rule: str, part: int) -> Path:
-        """The first log has the name that was asked for; others say whose they are."""
-        place = self._log or KEPT_IN / f"{Path(self._request.scenario).stem}.jsonl"
-        marks = ([rule] if any(other != rule for other in self.logs) else []) + ([str(part)] if part > 1 else [])
-        return place.with_name(".".join([place.stem, *marks]) + place.suffix)
-
-    def _note(self, note: str) -> None:
-        self.notes = (*self.notes, note)
 
 
 def _check_writable(path: Path) -> None:
@@ -395,7 +298,8 @@ def _goes_on(then: str, seed: int) -> str:
     return "calmly" if then == "calm" else f"by {then}, seed {seed}"
 
 
-def _following(name: str, followed: Followed, goes_on: str) -> str:
+def following(name: str, followed: Followed, goes_on: str) -> str:
+    """How far a lenient replay of the log `name` was the same, and where it left it."""
     difference = followed.difference
     if difference is None:
         return f"same: all {followed.same} events\n"

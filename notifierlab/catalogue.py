@@ -19,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TYPE_CHECKING
 
+from notifierlab.again import is_test, replay_command
 from notifierlab.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def driver_names() -> list[str]:
 
 def scenario(name: str) -> Scenario:
     """The scenario called `name`, or the one that stands at the place `name`."""
+    if is_test(name):
+        raise InputError(f"`{name}` is a test, no scenario: `{replay_command(name, 'LOG')}` runs a log of it again.")
     found = _find("scenario", "scenarios", name)
     if not callable(found):
         raise InputError(f"`{name}` is no scenario: it must be an async function that takes a Host.")

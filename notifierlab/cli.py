@@ -5,6 +5,7 @@ where they are used, so that `--help` and completion answer at once.
 """
 
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -100,14 +101,29 @@ def _version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> N
 @click.group(
     cls=_Group, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
-@click.option("--debug", is_flag=True, help="Show the traceback of an error of notifierlab itself.")
+@click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error of notifierlab itself.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Take options from [tool.notifierlab] of FILE, not of the nearest pyproject.toml.",
+)
+@click.option("--no-config", is_flag=True, help="Take options from the command line alone.")
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
-def notifierlab(debug: bool) -> None:
+@click.pass_context
+def notifierlab(ctx: click.Context, config: Path | None, no_config: bool) -> None:
     """Run the logic of a secondary MMU in every order, check it, explain it, replay it.
 
     \b
     notifierlab explore founding-race --mutant no-take-all-locks
     """
+    from notifierlab.config import defaults_from, nearest_file
+
+    place = config or nearest_file()
+    if place is not None and not no_config and not ctx.resilient_parsing:
+        ctx.default_map = defaults_from(place, notifierlab.commands)
+        # What a file says is not to be guessed: help shows it, also of options that have no default else.
+        ctx.show_default = bool(ctx.default_map) or None
 
 
 for _command in (run, explore, check, replay, story, ledger, schema, *LISTINGS):

@@ -83,6 +83,18 @@ WHAT_TO_RUN: Final = (
 )
 """Every command that runs a scenario takes these."""
 
+FOR_CI: Final = (
+    click.option(
+        "--junit", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write JUnit XML to FILE too."
+    ),
+    click.option(
+        "--annotations",
+        type=click.Choice(["github"]),
+        help="Print what was found as commands that GitHub shows beside the code.",
+    ),
+)
+"""How a command tells a machine that shows it to people."""
+
 WHO_SEARCHES: Final = (
     click.option(
         "--jobs", type=click.IntRange(min=1), metavar="N", help="Search in N processes; the result is the same."

@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from notifierlab.again import replay_command
 from notifierlab.checker import Checker, LedgerRow, LockEdge, RULES
 from notifierlab.errors import InputError, unknown_name
 from notifierlab.events import Event, Violation
@@ -26,7 +27,7 @@ from notifierlab.reading import LogReader
 from notifierlab.report.lanes import Glyphs
 from notifierlab.report.ledger import ledger_table
 from notifierlab.report.outcome import EXIT_STATUS, Outcome
-from notifierlab.report.story import story
+from notifierlab.report.story import story, told
 from notifierlab.trace import RunHeader, Verdict, verdict_of, VerdictWord
 
 
@@ -172,6 +173,10 @@ def check_logs(names: Sequence[str], *, strict: bool, rules: Collection[str]) ->
     )
 
 
+Explain = Callable[[LogReader, Violation], Sequence[str]]
+"""What gives the lines that end a story."""
+
+
 def tell(
     name: str,
     *,
@@ -179,32 +184,54 @@ def tell(
     width: int,
     glyphs: Glyphs,
     full: bool = False,
-    explain: Callable[[LogReader, Violation], Sequence[str]] | None = None,
+    explain: Explain | None = None,
 ) -> tuple[str, int]:
     """The story of the most severe violation of a log, and the exit status.
 
     `full` tells all that happened; `explain` gives the lines that end the story.
     """
-    rules_but(rules)
-    reader, events = read_log(name)
-    checked = check_events(reader, events)
-    wanted = [each for each in checked.violations if not rules or each.rule in rules]
-    if not wanted:
+    reader, events, checked, violation = _most_severe(name, rules)
+    if violation is None:
         status = EXIT_STATUS[verdict_of((), complete=checked.complete)]
         return _no_story(checked, rules), status
-    violation = min(wanted, key=severity_of)
-    closing = explain(reader, violation) if explain is not None else ()
     text = story(
         events,
         violation,
         others=checked.violations,
         log=name,
+        replay=replay_command(reader.header.scenario, name),
         width=width,
         glyphs=glyphs,
         full=full,
-        closing=closing,
+        closing=explain(reader, violation) if explain is not None else (),
     )
     return text, EXIT_STATUS["violated"]
+
+
+def tell_json(
+    name: str, *, rules: Collection[str], full: bool = False, explain: Explain | None = None
+) -> tuple[dict[str, object], int]:
+    """The same as data: the violation, the rows of its story, what explains it; null where there is none."""
+    reader, events, checked, violation = _most_severe(name, rules)
+    verdict = "violated" if violation is not None else verdict_of((), complete=checked.complete)
+    rows = told(events, violation, others=checked.violations, full=full) if violation is not None else ()
+    data: dict[str, object] = {
+        "about": name,
+        "verdict": verdict,
+        "violation": None if violation is None else msgspec.to_builtins(violation),
+        "story": [{"step": row.step, "task": row.task, "text": row.text, "violation": row.strong} for row in rows],
+        "why": list(explain(reader, violation)) if explain is not None and violation is not None else None,
+        "replay": replay_command(reader.header.scenario, name),
+    }
+    return data, EXIT_STATUS[verdict]
+
+
+def _most_severe(name: str, rules: Collection[str]) -> tuple[LogReader, list[Event], Checked, Violation | None]:
+    rules_but(rules)
+    reader, events = read_log(name)
+    checked = check_events(reader, events)
+    wanted = [each for each in checked.violations if not rules or each.rule in rules]
+    return reader, events, checked, min(wanted, key=severity_of, default=None)
 
 
 def ledger_of(name: str, *, as_json: bool, width: int) -> tuple[str, int]:

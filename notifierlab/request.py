@@ -48,13 +48,23 @@ class Request:
     def resolve(self) -> RunSpec:
         """Looks everything up; what comes back can be run."""
         scenario = catalogue.scenario(self.scenario)
+        return self.around(scenario, _params(self.scenario, scenario, self.params))
+
+    def around(
+        self,
+        scenario: catalogue.Scenario,
+        params: Mapping[str, Value] | None = None,
+        *,
+        driver: type[Any] | None = None,
+    ) -> RunSpec:
+        """The same for a scenario that is at hand, and a driver's class: the catalogue need not know them."""
         return RunSpec(
             name=self.scenario,
             scenario=scenario,
-            params=_params(self.scenario, scenario, self.params),
+            params=params or {},
             profile=with_switches(profile(self.profile), self.switches),
             mutants=frozenset(catalogue.mutant(name).name for name in self.mutants),
-            drivers=_drivers(self.driver, self.mutants),
+            drivers=_drivers(driver or self.driver, self.mutants),
             carrier=self.carrier,
             strict=self.strict,
             steps_max=self.steps_max,
@@ -143,7 +153,7 @@ def _value(name: str, parameter: inspect.Parameter, given: Value) -> Value:
         raise InputError(f"The parameter `{parameter.name}` of `{name}` is {what}; `{given}` is none.") from None
 
 
-def _drivers(asked: str | None, mutants: tuple[str, ...]) -> dict[str, type[Any]]:
+def _drivers(asked: str | type[Any] | None, mutants: tuple[str, ...]) -> dict[str, type[Any]]:
     """The class of each kind: the installed one, unless something takes its place."""
     drivers = dict(catalogue.kinds())
     replaced: dict[str, str] = {}
@@ -156,8 +166,10 @@ def _drivers(asked: str | None, mutants: tuple[str, ...]) -> dict[str, type[Any]
     return drivers
 
 
-def _replacements(asked: str | None, mutants: tuple[str, ...]) -> list[tuple[str, type[Any]]]:
-    found = [(f"--driver {asked}", catalogue.driver(asked))] if asked else []
+def _replacements(asked: str | type[Any] | None, mutants: tuple[str, ...]) -> list[tuple[str, type[Any]]]:
+    found = [(f"--driver {asked}", catalogue.driver(asked))] if isinstance(asked, str) else []
+    if isinstance(asked, type):
+        found.append((f"the driver {asked.__qualname__}", asked))
     for name in mutants:
         mutant = catalogue.mutant(name)
         if mutant.driver is not None:

@@ -53,6 +53,22 @@ def test_a_context_has_no_memory_where_its_process_has_none() -> None:
     play(scene)
 
 
+@pytest.mark.slow
+@pytest.mark.interleave(bound=1)
+async def test_a_context_reads_nothing_that_its_process_gave_up(host: Host, mm: Mm, gru: GruMmu) -> None:
+    area = await mm.mmap(1)
+    await fill(mm, list(area.pages))
+    if await mm.register(gru):
+        return
+    context = await gru.add_context(interrupts=True)
+    async with host.together() as tasks:
+        tasks.start(mm.munmap, area.start, area.end, name="unmapper")
+        tasks.start(context.read, area.start, name="context")
+    assert await context.read(area.start) is None
+    await context.close()
+    await mm.exit()
+
+
 def test_no_page_reference_outlives_a_drop_in() -> None:
     async def scene(host: Host) -> None:
         mm = host.new_mm()

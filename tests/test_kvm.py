@@ -6,7 +6,7 @@ import pytest
 
 from drivers.kvm import KvmMmu
 from guests.scene import boot, fill
-from notifierlab import Host, PAGE_SIZE, Range, Va
+from notifierlab import Host, Mm, PAGE_SIZE, Range, Va
 from notifierlab.events import (
     BugHit,
     CbEntered,
@@ -27,46 +27,34 @@ from tests.scene import play, Prefer
 PINNED = Profile(kvm_pinned_sptes=True)
 
 
-def test_a_guest_sees_what_its_process_wrote_and_the_other_way_round() -> None:
-    async def scene(host: Host) -> None:
-        mm = host.new_mm()
-        area = await mm.mmap(1)
-        (content,) = await fill(mm, list(area.pages))
-        vm = KvmMmu(mm)
-        assert await boot(vm, area.start, 1)
-        assert await vm.vcpus[0].read(area.start) == content
-        written = await vm.vcpus[0].write(area.start, 7)
-        assert await mm.read(area.start) == written
-        assert written is not None
-        assert written.value == 7
-
-    play(scene)
+async def test_a_guest_sees_what_its_process_wrote_and_the_other_way_round(mm: Mm, kvm: KvmMmu) -> None:
+    area = await mm.mmap(1)
+    (content,) = await fill(mm, list(area.pages))
+    assert await boot(kvm, area.start, 1)
+    assert await kvm.vcpus[0].read(area.start) == content
+    written = await kvm.vcpus[0].write(area.start, 7)
+    assert await mm.read(area.start) == written
+    assert written is not None
+    assert written.value == 7
 
 
-def test_a_guest_has_no_memory_outside_its_slots() -> None:
-    async def scene(host: Host) -> None:
-        mm = host.new_mm()
-        area = await mm.mmap(2)
-        await fill(mm, list(area.pages))
-        vm = KvmMmu(mm)
-        assert await boot(vm, area.start, 1)
-        assert await vm.vcpus[0].read(area.start) is not None
-        assert await vm.vcpus[0].read(Va(area.start + PAGE_SIZE)) is None
-
-    play(scene)
+async def test_a_guest_has_no_memory_outside_its_slots(mm: Mm, kvm: KvmMmu) -> None:
+    area = await mm.mmap(2)
+    await fill(mm, list(area.pages))
+    assert await boot(kvm, area.start, 1)
+    assert await kvm.vcpus[0].read(area.start) is not None
+    assert await kvm.vcpus[0].read(Va(area.start + PAGE_SIZE)) is None
 
 
-def test_a_guest_has_no_memory_where_its_process_has_none() -> None:
-    async def scene(host: Host) -> None:
-        mm = host.new_mm()
-        area = await mm.mmap(1)
-        vm = KvmMmu(mm)
-        assert await boot(vm, area.start, 1)
-        assert await vm.vcpus[0].read(area.start) is not None
-        await mm.munmap(area.start, area.end)
-        assert await vm.vcpus[0].read(area.start) is None
-
-    play(scene)
+@pytest.mark.interleave(bound=1)
+async def test_a_guest_has_no_memory_where_its_process_has_none(host: Host, mm: Mm, kvm: KvmMmu) -> None:
+    area = await mm.mmap(1)
+    if not await boot(kvm, area.start, 1):
+        return
+    async with host.together() as tasks:
+        tasks.start(mm.munmap, area.start, area.end, name="unmapper")
+        tasks.start(kvm.vcpus[0].read, area.start, name="vcpu")
+    assert await kvm.vcpus[0].read(area.start) is None
 
 
 def test_an_unmap_takes_the_entry_away_before_the_page_is_freed() -> None:

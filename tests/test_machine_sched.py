@@ -234,6 +234,40 @@ def test_a_driver_that_raises_ends_the_run_with_error_and_place(carrier: str) ->
 
 
 @CARRIERS
+def test_what_was_raised_is_told_in_a_line_that_is_the_same_every_time(carrier: str) -> None:
+    async def broken(machine: Machine) -> None:
+        await machine.step()
+        raise ValueError(f"{object()} stands at 0x1000\nand more of it")
+
+    toy = run_tasks(broken, carrier=carrier)
+    (raised,) = of_type(toy, events.TaskRaised)
+    assert raised.error == "ValueError: <object object> stands at 0x1000"
+
+
+@CARRIERS
+def test_what_counts_as_a_failure_of_the_run_can_be_said(carrier: str) -> None:
+    class Outcome(BaseException):
+        """What a test tool raises."""
+
+    async def fails(machine: Machine) -> None:
+        machine.is_failure = lambda error: isinstance(error, Outcome)
+        await machine.step()
+        raise Outcome("failed")
+
+    async def skips(machine: Machine) -> None:
+        machine.is_failure = lambda _: False
+        await machine.step()
+        raise KeyError("skipped")
+
+    toy = run_tasks(fails, carrier=carrier)
+    assert toy.error is None
+    assert [event.error for event in of_type(toy, events.TaskRaised)] == ["Outcome: failed"]
+    toy = run_tasks(skips, carrier=carrier)
+    assert isinstance(toy.error, KeyError)
+    assert of_type(toy, events.TaskRaised) == []
+
+
+@CARRIERS
 def test_wrong_use_of_the_bench_is_handed_to_the_caller_not_to_the_rules(carrier: str) -> None:
     async def main(machine: Machine) -> None:
         machine.start(steps, machine, 1, name="twin")

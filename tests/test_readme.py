@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from notifierlab.cli import main
+from notifierlab.cli import main, notifierlab
+from notifierlab.config import defaults_from
+
+pytest_plugins = ["pytester"]
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -22,6 +25,27 @@ def test_the_story_on_the_first_screen_is_what_the_command_prints(
         main(shown[1].split())
     assert end.value.code == 1
     assert shown[2] in capsys.readouterr().out
+
+
+def test_its_configuration_is_one(tmp_path: Path) -> None:
+    text = README.read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "pyproject.toml").write_text(shown)
+
+    taken = defaults_from(tmp_path / "pyproject.toml", notifierlab.commands)
+    assert taken["explore"] == {
+        "profile": "v2_6_27",
+        "bound": 1,
+        "mutants": ["no-take-all-locks"],
+        "params": ["pages=2"],
+    }
+
+
+def test_its_test_passes(pytester: pytest.Pytester) -> None:
+    (shown,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    pytester.makepyfile(test_it=f"import pytest\n\n{shown}")
+
+    pytester.runpytest_inprocess("-p", "no:cacheprovider", "--interleave-bound", "0").assert_outcomes(passed=1)
 
 
 def test_its_two_jobs_are_commands_that_ci_takes_from_it() -> None:

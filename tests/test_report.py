@@ -7,7 +7,7 @@ import pytest
 from notifierlab.events import Violation
 from notifierlab.report.outcome import LISTED_MAX, Outcome
 from notifierlab.report.paint import painted, wants_colour
-from notifierlab.report.progress import EVERY_SECONDS, ProgressLine
+from notifierlab.report.progress import ProgressLine
 from notifierlab.report.table import table
 
 
@@ -21,7 +21,9 @@ class Terminal(io.StringIO):
 class Now:
     """What a search tells of itself."""
 
-    runs = 1000
+    def __init__(self, runs: int = 1000) -> None:
+        self.runs = runs
+
     level = 2
     orders = 600
     left = 1400
@@ -85,22 +87,45 @@ def test_colours_change_no_word(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not wants_colour(Terminal())
 
 
-def test_progress_is_a_live_line_on_a_terminal_and_a_rare_one_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_on_a_terminal_is_a_line_that_changes_with_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
-    terminal, file = Terminal(), io.StringIO()
+    terminal = Terminal()
 
-    with ProgressLine(terminal) as live, ProgressLine(file) as plain:
-        for now in (0.1, 1.0, EVERY_SECONDS + 1):
+    with ProgressLine(terminal) as live:
+        for now in (0.1, 1.0, 11.0):
             clock[0] = now
             live(Now())
-            plain(Now())
 
-    assert file.getvalue() == (
-        "1000 runs, 90 runs/s, now with 2 preemptions or faults: 600 orders, about 1400 left, found unpaired-end\n"
-    )
     assert terminal.getvalue().count("1000 runs, ") == 2
+    assert "1000 runs, 90 runs/s, now with 2 preemptions or faults: 600 orders, about 1400 left" in terminal.getvalue()
     assert terminal.getvalue().endswith("\r\x1b[K")
+
+
+def test_progress_elsewhere_is_a_line_whenever_the_runs_have_doubled() -> None:
+    def written(*runs: int) -> list[str]:
+        file = io.StringIO()
+        with ProgressLine(file) as plain:
+            for count in runs:
+                plain(Now(runs=count))
+        return [line.partition(",")[0] for line in file.getvalue().splitlines()]
+
+    assert written(*range(1, 1100)) == ["256 runs", "512 runs", "1024 runs"]
+    # Workers report many runs at once.
+    assert written(100, 700, 900, 5000, 5001) == ["700 runs", "5000 runs"]
+    assert written(*range(1, 256)) == []
+
+
+def test_quiet_is_no_progress_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    files = Terminal(), io.StringIO()
+    for file in files:
+        with ProgressLine(file, quiet=True) as quiet:
+            clock[0] += 100
+            quiet(Now())
+
+    assert [file.getvalue() for file in files] == ["", ""]
 
 
 def test_a_quick_search_shows_no_progress_at_all() -> None:

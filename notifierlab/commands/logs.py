@@ -2,11 +2,12 @@
 
 import json
 from functools import partial
+from pathlib import Path
 
 import click
 
-from notifierlab.commands.showing import EPILOG, glyphs, print_text, show, width
-from notifierlab.options import complete_from
+from notifierlab.commands.showing import EPILOG, ForCi, glyphs, print_text, show, width
+from notifierlab.options import complete_from, FOR_CI, taking
 
 
 @click.command(epilog=EPILOG)
@@ -21,7 +22,15 @@ from notifierlab.options import complete_from
 )
 @click.option("--strict", is_flag=True, help="Judge by the strict rules too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
-def check(logs: tuple[str, ...], rules: tuple[str, ...], strict: bool, as_json: bool) -> int:
+@taking(FOR_CI)
+def check(
+    logs: tuple[str, ...],
+    rules: tuple[str, ...],
+    strict: bool,
+    as_json: bool,
+    junit: Path | None,
+    annotations: str | None,
+) -> int:
     """Judge each LOG (`-` is standard input), without the simulator.
 
     Two or more logs are also judged together, for locks taken in opposite orders.
@@ -30,8 +39,14 @@ def check(logs: tuple[str, ...], rules: tuple[str, ...], strict: bool, as_json: 
     notifierlab check run.jsonl
     """
     from notifierlab import recheck
+    from notifierlab.report.ci import Place
 
-    return show(recheck.check_logs(logs, strict=strict, rules=rules), as_json=as_json)
+    for_ci = ForCi(junit, annotations)
+    for_ci.check_writable()
+    outcome = recheck.check_logs(logs, strict=strict, rules=rules)
+    status = show(outcome, as_json=as_json)
+    for_ci.tell(outcome, "check", as_json=as_json, place=Place(logs[0], 1) if len(logs) == 1 else None, logs=logs)
+    return status
 
 
 @click.command(epilog=EPILOG)
@@ -46,7 +61,8 @@ def check(logs: tuple[str, ...], rules: tuple[str, ...], strict: bool, as_json: 
 )
 @click.option("--full", is_flag=True, help="Tell all that happened, not only what led to the violation.")
 @click.option("--why", is_flag=True, help="Run other orders to find out what decides, and say it at the end.")
-def story(log: str, rules: tuple[str, ...], full: bool, why: bool) -> int:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+def story(log: str, rules: tuple[str, ...], full: bool, why: bool, as_json: bool) -> int:
     """Tell the story of the violation in LOG: the events that matter, one lane a task.
 
     \b
@@ -60,6 +76,10 @@ def story(log: str, rules: tuple[str, ...], full: bool, why: bool) -> int:
 
         explain = partial(bench.why, width=width())
 
+    if as_json:
+        told, status = recheck.tell_json(log, rules=rules, full=full, explain=explain)
+        click.echo(json.dumps(told, indent=2))
+        return status
     text, status = recheck.tell(log, rules=rules, width=width(), glyphs=glyphs(), full=full, explain=explain)
     print_text(text)
     return status

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from notifierlab.commands.showing import EPILOG, glyphs, print_text, request_of, show, width
-from notifierlab.options import taking, WHAT_TO_RUN, WHO_SEARCHES
+from notifierlab.commands.showing import EPILOG, ForCi, glyphs, print_text, request_of, show, width
+from notifierlab.options import FOR_CI, taking, WHAT_TO_RUN, WHO_SEARCHES
 
 # Those of `explore.menu`, written down here so that `--help` need not import it; a test compares.
 STRATEGIES = (
@@ -30,8 +30,16 @@ STRATEGIES = (
 @click.command(epilog=EPILOG)
 @taking(WHAT_TO_RUN)
 @click.option("--seed", type=int, help="Draw the order at random from this seed; without it the calm order is run.")
+@taking(FOR_CI)
 def run(
-    scenario: str, seed: int | None, rules: tuple[str, ...], log: Path | None, as_json: bool, **options: Any
+    scenario: str,
+    seed: int | None,
+    rules: tuple[str, ...],
+    log: Path | None,
+    as_json: bool,
+    junit: Path | None,
+    annotations: str | None,
+    **options: Any,
 ) -> int:
     """Run SCENARIO once and check it.
 
@@ -40,7 +48,13 @@ def run(
     """
     from notifierlab import bench
 
-    return show(bench.run(request_of(scenario, options), seed=seed, rules=rules, log=log), as_json=as_json)
+    for_ci = ForCi(junit, annotations)
+    for_ci.check_writable()
+    request = request_of(scenario, options)
+    outcome = bench.run(request, seed=seed, rules=rules, log=log)
+    status = show(outcome, as_json=as_json)
+    for_ci.tell(outcome, "run", as_json=as_json, place=bench.place_of(request) if annotations else None)
+    return status
 
 
 @click.command(epilog=EPILOG)
@@ -62,7 +76,9 @@ def run(
 @click.option("--runs", type=click.IntRange(min=1), help="Make no more runs than this.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Where drawing begins.")
 @click.option("--all", "find_all", is_flag=True, help="Go on after the first; keep one run for each kind of violation.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @taking(WHO_SEARCHES)
+@taking(FOR_CI)
 def explore(
     scenario: str,
     strategy: str,
@@ -74,9 +90,12 @@ def explore(
     cluster: str | None,
     checkpoint: Path | None,
     repeat_every: int,
+    quiet: bool,
     rules: tuple[str, ...],
     log: Path | None,
     as_json: bool,
+    junit: Path | None,
+    annotations: str | None,
     **options: Any,
 ) -> int:
     """Search the orders of SCENARIO for one that breaks a rule, and tell its story.
@@ -101,9 +120,14 @@ def explore(
     )
     from notifierlab.report.progress import ProgressLine
 
-    with ProgressLine(sys.stderr) as progress:
-        outcome = bench.explore(request_of(scenario, options), plan, progress=progress, width=width(), glyphs=glyphs())
-    return show(outcome, as_json=as_json)
+    for_ci = ForCi(junit, annotations)
+    for_ci.check_writable()
+    request = request_of(scenario, options)
+    with ProgressLine(sys.stderr, quiet=quiet) as progress:
+        outcome = bench.explore(request, plan, progress=progress, width=width(), glyphs=glyphs())
+    status = show(outcome, as_json=as_json)
+    for_ci.tell(outcome, "explore", as_json=as_json, place=bench.place_of(request) if annotations else None)
+    return status
 
 
 @click.command(epilog=EPILOG)

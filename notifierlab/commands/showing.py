@@ -1,13 +1,18 @@
 """What commands make of their options, and how they show what came out."""
 
 import json
+import os
 import shutil
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
+    from notifierlab.report.ci import Place
     from notifierlab.report.lanes import Glyphs
     from notifierlab.report.outcome import Outcome
     from notifierlab.request import Request
@@ -59,3 +64,37 @@ def show(outcome: "Outcome", *, as_json: bool) -> int:
     else:
         print_text(outcome.as_text(width=width()))
     return outcome.exit_status
+
+
+@dataclass(frozen=True)
+class ForCi:
+    """What a CI job wants of a command besides: JUnit XML, annotations."""
+
+    junit: Path | None
+    annotations: str | None
+
+    def check_writable(self) -> None:
+        """Fail before the work is done, not after."""
+        from notifierlab.errors import InputError
+
+        if self.junit is not None and not os.access(self.junit.parent, os.W_OK):
+            why = "permission denied" if self.junit.parent.exists() else f"there is no folder {self.junit.parent}"
+            raise InputError(f"Cannot write {self.junit}: {why}. Give another place with --junit.")
+
+    def tell(
+        self,
+        outcome: "Outcome",
+        command: str,
+        *,
+        as_json: bool,
+        place: "Place | None" = None,
+        logs: Sequence[str] = (),
+    ) -> None:
+        """Write and print what was asked for; annotations beside JSON go to the error output."""
+        from notifierlab.report.ci import annotations, junit
+
+        if self.junit is not None:
+            self.junit.write_bytes(junit(outcome, command, logs))
+        if self.annotations is not None:
+            for line in annotations(outcome, place):
+                click.echo(line, err=as_json)

@@ -82,6 +82,7 @@ def explore(
     runs: int | None = None,
     seed: int = 0,
     rules: Collection[str] = (),
+    enough: Collection[str] = (),
     find_all: bool = False,
     shrinking: bool = True,
     repeat_every: int = REPEAT_EVERY,
@@ -96,6 +97,7 @@ def explore(
         runs: how many runs at most.
         seed: where `random` starts.
         rules: what to look for; empty looks for all, and stops at the most severe.
+        enough: rules a violation of which ends the search, whatever it looks for.
         find_all: go on after the first, and keep one run for each kind of violation.
         shrinking: make the schedules of what was found simple before they are handed out.
         repeat_every: execute every so-manieth run twice and compare; 0 is never.
@@ -106,7 +108,7 @@ def explore(
             note says in which run.
     """
     chosen = make_strategy(strategy, bound=bound, seed=seed) if isinstance(strategy, str) else strategy
-    wanted = Wanted(frozenset(rules), find_all)
+    wanted = Wanted(frozenset(rules), find_all, frozenset(enough))
     search = _Search(spec, chosen, RUNS_MAX if runs is None else runs, wanted, Repeats(spec, repeat_every))
     with stoppable() as stop, rare_collections():
         while not search.cut and chosen.new_run():

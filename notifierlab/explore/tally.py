@@ -55,10 +55,14 @@ class EdgeShown(NamedTuple):
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a search looks for: the rules it was given, or any. It ends at the first unless `every`."""
+    """What a search looks for: the rules it was given, or any. It ends at the first unless `every`.
+
+    `enough` are rules a violation of which ends it whatever is looked for.
+    """
 
     rules: frozenset[str] = frozenset()
     every: bool = False
+    enough: frozenset[str] = frozenset()
 
     def wants(self, rule: str) -> bool:
         """Whether a violation of the rule is what is looked for."""
@@ -68,6 +72,8 @@ class Wanted:
         """Whether one of these violations ends the search: any that was asked for, else the most severe."""
         if self.every:
             return False
+        if any(rule in self.enough for rule in rules):
+            return True
         return any(rule in self.rules if self.rules else severity(rule)[0] == 0 for rule in rules)
 
 

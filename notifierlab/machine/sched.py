@@ -14,13 +14,12 @@ number of a step is a stamp in the log, never something that a task can see.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine
-from pathlib import Path
-from types import TracebackType
 from typing import Any, Concatenate, Final, NoReturn, ParamSpec, Protocol, TypeVar
 
 from notifierlab import events
 from notifierlab.events import Event, Waiting
 from notifierlab.machine.access import Access, Mode
+from notifierlab.machine.raised import in_a_line, is_exception, is_ours, place
 from notifierlab.machine.recording import Recording, Spin
 
 P = ParamSpec("P")
@@ -32,7 +31,6 @@ STEPS_MAX: Final = 100_000
 _CHILDREN_MAX: Final = 1000
 ANOTHER: Final = "another task to run"
 """What a task waits for that only wants somebody else to move (see `Machine.relax`)."""
-_HERE: Final = str(Path(__file__).parent.parent)
 
 
 class LabError(Exception):
@@ -120,7 +118,9 @@ class Machine(Recording):
     or `interrupted`; empty while it goes on. `idle` says that nobody has the baton: all who
     could go on wait outside. `choices` and `options` are what was taken
     at each choice point with more than one option, and out of how many (negative where
-    option 0 was not "carry on").
+    option 0 was not "carry on"). `is_failure` says whether what a task raised is a failure
+    of the run, an event like others; anything else ends all and comes out of it. `raised`
+    is such a failure.
     """
 
     carrier = ""
@@ -145,6 +145,8 @@ class Machine(Recording):
         self.options: list[int] = []
         self.tasks: list[Task] = []
         self.error: BaseException | None = None
+        self.raised: BaseException | None = None
+        self.is_failure: Callable[[BaseException], bool] = is_exception
         self._decide = decide
         self._sink = sink
         self._asked_to_end = False
@@ -351,10 +353,11 @@ class Machine(Recording):
         if isinstance(error, KeyboardInterrupt):
             self.interrupt()
             return
-        if isinstance(error, LabError) or not isinstance(error, Exception) or _is_ours(error):
+        if isinstance(error, LabError) or not self.is_failure(error) or is_ours(error):
             self.error = error
-        else:
-            self.emit(events.TaskRaised, f"{type(error).__name__}: {error}", _place(error.__traceback__))
+        elif not self.stopped:
+            self.raised = error
+            self.emit(events.TaskRaised, in_a_line(error), place(error))
         self.end("raised")
 
     def interrupt(self) -> None:
@@ -406,26 +409,6 @@ class Machine(Recording):
             else Waiting(task.name, "", ())
             for task in self.tasks
         )
-
-
-def _is_ours(error: Exception) -> bool:
-    """Whether it is an assertion of the bench that failed, not one of a driver or scenario."""
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    raised_here = traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(_HERE)
-    return isinstance(error, AssertionError) and raised_here
-
-
-def _place(traceback: TracebackType | None) -> str:
-    """Return `file:line` of the innermost frame that is not the bench's own."""
-    place = "?"
-    while traceback is not None:
-        file = traceback.tb_frame.f_code.co_filename
-        if not file.startswith(_HERE) or place == "?":
-            place = f"{Path(file).name}:{traceback.tb_lineno}"
-        traceback = traceback.tb_next
-    return place
 
 
 def never() -> bool:

@@ -1,11 +1,15 @@
-"""How far a search is, for whoever waits: a live line on a terminal, else a line now and then."""
+"""How far a search is, for whoever waits: a live line on a terminal, else a line now and then.
+
+A terminal is told by the clock. Elsewhere, in the log of a CI job, each line stays, so one
+is written when the runs have doubled: the same lines every time, and few of them.
+"""
 
 import time
 from types import TracebackType
 from typing import Final, Protocol, Self, TextIO
 
-EVERY_SECONDS: Final = 10.0
-"""How often a line is written that stays."""
+FIRST_RUNS: Final = 256
+"""After how many runs the first line is written that stays; the next ones at each doubling."""
 
 LIVE_SECONDS: Final = 0.2
 """How often the live line changes."""
@@ -27,23 +31,33 @@ class SearchProgress(Protocol):
 
 
 class ProgressLine:
-    """Writes progress to `file`; nothing at all for a search that is quick."""
+    """Writes progress to `file`; nothing at all for a search that is quick, or when `quiet`."""
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: TextIO, *, quiet: bool = False) -> None:
         self._file = file
+        self._quiet = quiet
         self._live = file.isatty()
         self._last = self._begin = time.monotonic()
+        self._next = FIRST_RUNS
         self._written = False
 
     def __call__(self, progress: SearchProgress) -> None:
+        if self._quiet:
+            return
+        if self._live:
+            self._live_line(progress)
+        elif progress.runs >= self._next:
+            while self._next <= progress.runs:
+                self._next *= 2
+            self._write(f"{progress.runs} runs{_position(progress)}{_found(progress)}\n")
+
+    def _live_line(self, progress: SearchProgress) -> None:
         now = time.monotonic()
-        if now - self._last < (LIVE_SECONDS if self._live else EVERY_SECONDS):
+        if now - self._last < LIVE_SECONDS:
             return
         self._last = now
-        found = f", found {', '.join(progress.found)}" if progress.found else ""
         rate = int(progress.runs / (now - self._begin))
-        text = f"{progress.runs} runs, {rate} runs/s{_position(progress)}{found}"
-        self._write(f"\r\x1b[K{text}" if self._live else f"{text}\n")
+        self._write(f"\r\x1b[K{progress.runs} runs, {rate} runs/s{_position(progress)}{_found(progress)}")
 
     def __enter__(self) -> Self:
         return self
@@ -68,3 +82,7 @@ def _position(progress: SearchProgress) -> str:
     if progress.orders is not None:
         text += f": {progress.orders} orders"
     return text if progress.left is None else f"{text}, about {progress.left} left"
+
+
+def _found(progress: SearchProgress) -> str:
+    return f", found {', '.join(progress.found)}" if progress.found else ""

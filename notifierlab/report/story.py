@@ -122,6 +122,7 @@ def story(
     *,
     others: Iterable[Violation] = (),
     log: str = "",
+    replay: str = "",
     width: int = 100,
     glyphs: Glyphs = UNICODE,
     full: bool = False,
@@ -134,17 +135,26 @@ def story(
         violation: what is to be explained.
         others: more violations of the run; those that fall into the story are noted in it.
         log: the file the run stands in, for the replay line.
+        replay: the command that runs it again, where `notifierlab replay` does not.
         width: columns of the page.
         glyphs: what the terminal can show.
         full: tell all that can be told, not only what led to the violation.
         closing: lines that stand after the lanes.
     """
-    rows = _all_rows(events, violation, list(others)) if full else _rows(events, violation, list(others))
+    rows = told(events, violation, others=others, full=full)
     set_up, rows = _set_up(rows)
     head = textwrap.wrap(f"{violation.rule}: {SENTENCES.get(violation.rule, violation.message)}", width)
     tail = [*([""] if closing else []), *closing]
-    tail += ["", f"replay  notifierlab replay {log}"] if log else []
+    tail += ["", f"replay  {replay or f'notifierlab replay {log}'}"] if replay or log else []
     return "\n".join([*head, "", *set_up, *lanes(rows, width=width, glyphs=glyphs), *tail]) + "\n"
+
+
+def told(
+    events: Sequence[Event], violation: Violation, *, others: Iterable[Violation] = (), full: bool = False
+) -> list[Row]:
+    """The rows of a story, for whoever draws it in another form; arguments as of `story`."""
+    tell = _all_rows if full else _rows
+    return tell(events, violation, list(others))
 
 
 def _rows(events: Sequence[Event], violation: Violation, others: list[Violation]) -> list[Row]:
