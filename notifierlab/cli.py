@@ -11,6 +11,7 @@ import click
 
 from notifierlab.commands.listing import LISTINGS
 from notifierlab.commands.logs import check, ledger, schema, story
+from notifierlab.commands.report import report
 from notifierlab.commands.running import explore, replay, run
 from notifierlab.commands.showing import EPILOG
 
@@ -110,5 +111,5 @@ def notifierlab(debug: bool) -> None:
     """
 
 
-for _command in (run, explore, check, replay, story, ledger, schema, *LISTINGS):
+for _command in (run, explore, check, replay, story, ledger, report, schema, *LISTINGS):
     notifierlab.add_command(_command)
