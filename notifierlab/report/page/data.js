@@ -1,6 +1,7 @@
 // The run, as the page was given it. Places are numbers of events, counted from 0; NEVER is the
 // place of what did not happen.
 const $ = (id) => document.getElementById(id);
+addEventListener("error", (event) => fail(event.error || event));
 const raw = JSON.parse($("run").textContent);
 const S = raw.strings;
 const NEVER = -1;

@@ -49,11 +49,14 @@ function clearFilters() {
 
 function bindFilters() {
   const form = $("filters");
+  // Whoever asks for a task, a page or an event asks all of the run: a story is short, and may not
+  // have it; and what no story has words for is not among what can be told.
   const leaveStory = (event) => {
-    // Whoever asks for a task, a page or an event asks all of the run: a story is short, and may not have it.
-    if (event.target.name !== "show" && view.show === "story" && (event.target.value !== "-1" && event.target.value !== "")) {
-      const wanted = event.target.id === "f-kind" && !kindHasWords(Number(event.target.value)) ? "all" : "told";
-      document.querySelector(`input[name=show][value=${wanted}]`).checked = true;
+    const { name, id, value } = event.target;
+    if (name !== "show" && value !== "-1" && value !== "") {
+      const silent = id === "f-kind" && !kindHasWords(Number(value));
+      const show = document.querySelector("input[name=show]:checked").value;
+      if (silent || show === "story") document.querySelector(`input[name=show][value=${silent ? "all" : "told"}]`).checked = true;
     }
     readFilters();
   };
@@ -154,4 +157,4 @@ function start() {
   }));
 }
 
-try { start(); } catch (error) { fail(error); }
+start();

@@ -7,7 +7,8 @@ function schedulePaint() {
   queued = true;
   requestAnimationFrame(() => {
     queued = false;
-    try { paint(); paintOverview(); } catch (error) { fail(error); }
+    paint();
+    paintOverview();
   });
 }
 
@@ -15,7 +16,6 @@ function schedulePaint() {
 function fail(error) {
   $("failed").hidden = false;
   $("failed").textContent = `The timeline could not be drawn (${error.message}). Verdict, story and ledger do not depend on it.`;
-  console.error(error);
 }
 
 function fit() { return Math.min(PX_MAX, plotWidth() / columns()); }
