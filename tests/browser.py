@@ -1,7 +1,7 @@
 """Chromium without a window, for the tests of the page: a browser, and the page of a log in it."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -65,7 +65,11 @@ class Page:
 
     def wait(self, condition: str) -> None:
         """Waits until a condition in JavaScript holds."""
-        WebDriverWait(self.driver, _SECONDS, poll_frequency=0.05).until(lambda _: self.ask(condition))
+        self.until(lambda: bool(self.ask(condition)))
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        """Waits until something holds: a picture is painted a little later."""
+        WebDriverWait(self.driver, _SECONDS, poll_frequency=0.05).until(lambda _: holds())
 
     def ask(self, expression: str) -> Any:
         """The value of an expression in JavaScript."""

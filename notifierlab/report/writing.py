@@ -38,7 +38,7 @@ def _perfetto(run: Run) -> bytes:
 
 FORMS: Final = {
     ".html": Form(_page, ("jinja2",)),
-    ".perfetto-trace": Form(_perfetto, ("perfetto", "google.protobuf")),
+    ".perfetto-trace": Form(_perfetto, ("perfetto.trace_builder.proto_builder",)),
     ".svg": Form(_lanes),
 }
 """The forms, by the suffix of the file."""
@@ -59,7 +59,8 @@ def form_of(path: Path) -> Form:
     missing = [name for name in form.needs if not _installed(name)]
     if missing:
         raise InputError(
-            f"A `{path.suffix}` file needs {missing[0]}, which is not installed: pip install 'notifierlab[report]'"
+            f"A `{path.suffix}` file needs {missing[0].partition('.')[0]}, which is not installed, or too old: "
+            "pip install 'notifierlab[report]'"
         )
     if path.is_dir():
         raise InputError(f"Cannot write {path}: it is a directory. Give the name of a file.")

@@ -34,13 +34,13 @@ function eventRow(place, n, total) {
   return row;
 }
 
-function markLists(place) {
+function markLists(place, quiet = false) {
   for (const row of document.querySelectorAll("ol.story:not([hidden]) li")) {
     const here = Number(row.dataset.place ?? NEVER) === place;
     row.toggleAttribute("aria-current", false);
     if (!here) continue;
     row.setAttribute("aria-current", "true");
-    if (!storyPanel.hidden) keepInSight(storyPanel, row.offsetTop - storyPanel.offsetTop, row.offsetHeight);
+    if (!storyPanel.hidden && !quiet) keepInSight(storyPanel, row.offsetTop - storyPanel.offsetTop, row.offsetHeight);
   }
   if (!eventsPanel.hidden && isVisible(place)) keepInSight(eventsPanel, view.rank[place] * EVENT_HEIGHT, EVENT_HEIGHT);
   renderEvents();

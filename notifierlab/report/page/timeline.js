@@ -69,12 +69,13 @@ function reveal(place) {
   if (box.y < scroll.scrollTop || box.y + box.height > scroll.scrollTop + room) scroll.scrollTop = Math.max(0, box.y - room / 3);
 }
 
+// `quiet`: nobody asked for it, so neither the story moves nor the address of the page.
 function select(place, { quiet = false } = {}) {
   if (place === NEVER || place === undefined) return;
   view.selected = place;
   reveal(place);
   tellDetail(place);
-  markLists(place);
+  markLists(place, quiet);
   schedulePaint();
   if (!quiet) history.replaceState(null, "", `#event=${place}`);
 }
