@@ -56,7 +56,9 @@ def _red(page: Page) -> int:
     """How many pixels of the timeline have the colour of a violation."""
     count: int = page.driver.execute_script("""
         const canvas = document.getElementById("canvas");
-        const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", { willReadFrequently: true });
+        copy.drawImage(canvas, 0, 0);
+        const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
         const bad = getComputedStyle(document.documentElement).getPropertyValue("--bad").trim();
         const [r, g, b] = [1, 3, 5].map((at) => parseInt(bad.slice(at, at + 2), 16));
         let count = 0;
