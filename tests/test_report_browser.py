@@ -347,6 +347,15 @@ def test_tabs_are_changed_by_arrows(page: Page) -> None:
     assert page.at("#panel-story").is_displayed()
 
 
+def test_the_log_is_saved_from_the_page_as_it_was(page: Page, tmp_path: Path) -> None:
+    page.driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
+    page.at("#save").click()
+
+    saved = tmp_path / "founding-race.jsonl"
+    page.until(saved.exists)
+    assert saved.read_bytes() == (HOME / log_of("founding-race")).read_bytes()
+
+
 # --- what can go wrong ----------------------------------------------------------------
 
 

@@ -1,5 +1,6 @@
 """The pictures of a run: lanes on paper, a trace for Perfetto, and the page, each read back."""
 
+import gzip
 import html.parser
 import json
 import re
@@ -15,7 +16,7 @@ from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace, TrackEvent
 from notifierlab import events as e, recheck
 from notifierlab.checker import RULES
 from notifierlab.events import Event, EVENTS, Va
-from notifierlab.report.page import page, replay_command, schedule_words, SCRIPTS
+from notifierlab.report.page import log_of, page, replay_command, schedule_words, SCRIPTS
 from notifierlab.report.page.data import FAMILIES
 from notifierlab.report.perfetto import nested, trace
 from notifierlab.report.spans import NEVER, Span
@@ -23,13 +24,13 @@ from notifierlab.report.stories import plain, PLAIN_ROWS_MAX, stories, STORIES_M
 from notifierlab.report.svg import drawing
 from notifierlab.report.timeline import Run, timeline
 from tests.sample_log import log_bytes
-from tests.story_book import HOME, log_of, STORIES
+from tests.story_book import HOME, log_of as kept, STORIES
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def _run(name: str = "founding-race") -> Run:
-    return recheck.run_of(str(HOME / log_of(name)))
+    return recheck.run_of(str(HOME / kept(name)))
 
 
 @pytest.fixture
@@ -328,7 +329,7 @@ def test_the_data_of_the_page_says_what_the_log_says() -> None:
     assert data["kinds"][columns["kind"][freed]] == ["page_freed", "host", "host", ["pfn", "gen"]]
     assert data["pageSets"][data["pages"][freed]] == [2]
     assert data["violations"][0] == ["freed-while-reachable", run.violations[0].message, freed]
-    assert len(data["spans"]) % 7 == 0
+    assert len(data["spans"]) % 8 == 0
     assert data["ledger"]["rows"][0][-1] == "NOT ANNOUNCED"
     assert len(columns["values"]) == sum(len(event.__struct_fields__) - 2 for event in run.events)
 
@@ -340,7 +341,7 @@ def test_a_log_cannot_put_markup_or_script_into_the_page(sample: Run) -> None:
 
     assert "alert(1)</script>" not in text
     assert "<b onload" not in text
-    assert len([tag for tag, _ in _Reader(text).elements if tag == "script"]) == 2
+    assert len([tag for tag, _ in _Reader(text).elements if tag == "script"]) == 3
 
 
 @pytest.mark.parametrize("verdict", ["no-violation-within", "undecided"])
@@ -355,6 +356,16 @@ def test_a_run_without_a_violation_is_still_a_page(sample: Run, verdict: Any) ->
 
 def test_a_run_without_events_is_still_a_page(sample: Run) -> None:
     assert "0 events in 0 steps" in _page(replace(_clean(sample), events=(), claimed=None))
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_the_page_carries_the_log_byte_for_byte(name: str) -> None:
+    assert gzip.decompress(log_of(_run(name))) == (HOME / kept(name)).read_bytes()
+
+
+def test_a_log_that_was_cut_off_is_carried_as_far_as_it_could_be_read(sample: Run) -> None:
+    lines = log_bytes().splitlines(keepends=True)
+    assert gzip.decompress(log_of(replace(sample, claimed=None))) == b"".join(lines[:-1])
 
 
 def test_the_same_log_gives_the_same_bytes(sample: Run) -> None:

@@ -205,6 +205,7 @@ class Lives:
         where = f"{cpu}: " if cpu else ""
         label = f"{where}{event.va:#x} to page {event.pfn}{'' if write else ', read-only'}"
         span = self._spans.begin(("entry", *key), "cached" if cpu else "entry", lane, label, place)
+        span.page = event.pfn
         life = self._life.get(event.pfn)
         if life is None:
             # The page is free already: it was looked up before, and comes too late.

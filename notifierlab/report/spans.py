@@ -51,6 +51,7 @@ class Span(msgspec.Struct, gc=False, kw_only=True):
 
     `stale` is the place from which it should not have been there any more: a translation
     whose page was freed. `row` keeps spans of one kind and lane apart that overlap.
+    `page` is the frame that a translation leads to.
     """
 
     kind: SpanKind
@@ -60,6 +61,7 @@ class Span(msgspec.Struct, gc=False, kw_only=True):
     end: int = NEVER
     row: int = 0
     stale: int = NEVER
+    page: int = NEVER
 
 
 class Spans:

@@ -10,6 +10,7 @@ JSON cannot end its element, and the page's policy lets no script run but its ow
 """
 
 import base64
+import gzip
 import hashlib
 import shlex
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ from notifierlab.report.stories import stories, Told
 from notifierlab.report.story import SENTENCES
 from notifierlab.report.svg import drawing
 from notifierlab.report.timeline import Run, Timeline
+from notifierlab.wire import encode_event
 
 SCRIPTS: Final = ("data", "view", "lanes", "paint", "timeline", "lists", "ledger", "main")
 """The parts of the script, in the order in which they are put together."""
@@ -62,6 +64,8 @@ def page(run: Run, line: Timeline) -> str:
         steps=run.claimed.steps if run.claimed is not None else (run.events[-1].step if run.events else 0),
         schedule=schedule_words(run.choices),
         replay=replay_command(run.name),
+        log=base64.b64encode(log_of(run)).decode(),
+        log_name="run.jsonl" if run.name == "-" else PurePath(run.name).name,
         version=__version__,
         figure=Markup(drawing(run, line, tales[0].rows, inline=True)) if tales else "",  # noqa: S704 - our own
         style=Markup(style),  # noqa: S704 - our own
@@ -83,6 +87,14 @@ _VERDICTS: Final = {
 def _title(run: Run) -> str:
     what = run.violations[0].rule if run.violations else _VERDICTS[run.verdict].lower()
     return f"{what}: {run.header.scenario}"
+
+
+def log_of(run: Run) -> bytes:
+    """The log of a run, byte for byte and packed, so that whoever has the page can replay it."""
+    lines = [run.header.model_dump_json().encode(), *(encode_event(event) for event in run.events)]
+    if run.claimed is not None:
+        lines.append(msgspec.json.encode(run.claimed))
+    return gzip.compress(b"\n".join(lines) + b"\n", mtime=0)
 
 
 def replay_command(name: str) -> str:

@@ -68,6 +68,7 @@ def page_data(run: Run, line: Timeline, stories: Sequence[Sequence[Line]]) -> di
                 span.end,
                 strings.number(span.label),
                 span.stale,
+                span.page,
             )
         ],
         "violations": [

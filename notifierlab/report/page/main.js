@@ -120,6 +120,17 @@ function nextTheme() {
   setTheme(THEMES[(THEMES.indexOf(now) + 1) % THEMES.length]);
 }
 
+// The log is in the page, packed: unpacked again it is the file that was drawn.
+async function saveLog() {
+  const packed = Uint8Array.from(atob($("log").textContent), (letter) => letter.charCodeAt(0));
+  const log = await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).blob();
+  const link = element("a", "");
+  link.href = URL.createObjectURL(log);
+  link.download = $("save").dataset.name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
 function bindPage() {
   document.addEventListener("keydown", onKey);
   $("theme").onclick = nextTheme;
@@ -132,6 +143,7 @@ function bindPage() {
     navigator.clipboard?.writeText($("replay").textContent).catch(() => document.execCommand("copy"));
     copy.textContent = "Copied";
   };
+  $("save").onclick = saveLog;
   addEventListener("beforeprint", () => renderLedger(true));
   addEventListener("afterprint", () => renderLedger());
 }

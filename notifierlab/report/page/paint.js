@@ -101,15 +101,17 @@ function look(box, span) {
     case "op": return { y: y + line - 8 + Math.min(span.row, 3) * 1.5, h: 16 - Math.min(span.row, 3) * 3, style: "op" };
     case "lock": return lookOfLock(box, span);
     case "entry": case "cached":
-      return { y: y + line + 12 + Math.min(span.row, ENTRY_ROWS_MAX - 1) * ENTRY_ROW, h: ENTRY_ROW - 2, style: span.kind };
+      return { y: y + line + 12 + rowIn(box, span) * ENTRY_ROW, h: ENTRY_ROW - 2, style: span.kind };
     case "reached":
-      return { y: y + REACH_TOP + Math.min(span.row, REACH_ROWS_MAX - 1) * REACH_ROW, h: REACH_ROW - 2, style: "reached" };
+      return { y: y + REACH_TOP + rowIn(box, span) * REACH_ROW, h: REACH_ROW - 2, style: "reached" };
     default: return { y: y + HOST_TOP, h: HOST_HIGH, style: span.kind };
   }
 }
 
+function rowIn(box, span) { return box.rows.get(span.row) ?? 0; }
+
 function lookOfLock(box, span) {
-  return { y: box.y + box.line + 13 + Math.min(span.row, LOCK_ROWS_MAX - 1) * box.lockRow, h: box.lockRow - 2, style: "lock" };
+  return { y: box.y + box.line + 13 + rowIn(box, span) * box.lockRow, h: box.lockRow - 2, style: "lock" };
 }
 
 const BEHIND = ["window", "heard", "unheard", "announced", "unannounced"];
@@ -119,11 +121,11 @@ function paintSpans(c, box) {
   const drawn = new Map();   // by kind and row: the last pixel that has something
   for (const behind of [true, false]) {
     for (const span of spansOf[box.lane]) {
-      if (BEHIND.includes(span.kind) !== behind) continue;
+      if (BEHIND.includes(span.kind) !== behind || !isShown(span)) continue;
       const x0 = X(column(span.begin));
       if (x0 > right) break;
       const x1 = X(columnEnd(span.end));
-      if (x1 <= paper.gutter || x1 <= x0) continue;
+      if (x1 <= paper.gutter) continue;
       const key = `${span.kind}${span.row}`;
       if (x1 - x0 < 1 && drawn.get(key) === Math.floor(x1)) continue;
       drawn.set(key, Math.floor(x1));
@@ -356,8 +358,7 @@ function paintLabel(c, box) {
   if (box.kind !== "page") return;
   c.font = SMALL; c.textAlign = "right"; c.fillStyle = colour.muted;
   c.fillText("host", paper.gutter - 8, box.y + box.line);
-  const named = new Map(spansOf[box.lane].filter((span) => span.kind === "reached").map((span) => [Math.min(span.row, REACH_ROWS_MAX - 1), span.label]));
-  if (maxRow(box.lane, ["reached"], REACH_ROWS_MAX)) {
-    for (const [row, name] of named) c.fillText(name, paper.gutter - 8, box.y + REACH_TOP + row * REACH_ROW + REACH_ROW / 2 - 1);
-  }
+  const named = new Map();
+  for (const span of spansOf[box.lane]) if (span.kind === "reached" && isShown(span)) named.set(rowIn(box, span), span.label);
+  for (const [row, name] of named) c.fillText(name, paper.gutter - 8, box.y + REACH_TOP + row * REACH_ROW + REACH_ROW / 2 - 1);
 }

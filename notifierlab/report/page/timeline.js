@@ -128,7 +128,7 @@ function spanUnder(x, y) {
   if (!box) return null;
   let found = null;
   for (const span of spansOf[box.lane]) {
-    if (span.kind === "task" || X(column(span.begin)) > x || X(columnEnd(span.end)) < x || !hasWidth(span)) continue;
+    if (span.kind === "task" || X(column(span.begin)) > x || X(columnEnd(span.end)) < x || !isShown(span)) continue;
     const { y: top, h } = look(box, span);
     if (y >= top - 1 && y <= top + h + 1 && (!found || !BEHIND.includes(span.kind))) found = span;
   }

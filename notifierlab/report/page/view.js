@@ -51,7 +51,7 @@ function mentions(place, word, said) {
   return false;
 }
 
-// Tasks, then MMUs, then pages: those that a visible event is about.
+// Tasks, then MMUs, then pages: those that a visible event is about; of pages only the one asked for.
 function visibleLanes() {
   const used = new Set();
   const sets = new Set();
@@ -63,7 +63,8 @@ function visibleLanes() {
   for (const set of sets) {
     for (const pfn of raw.pageSets[set]) {
       const lane = pageLane.get(pfn);
-      if (lane !== undefined && (involved.has(lane) || pfn === view.page || involved.size === 0)) used.add(lane);
+      if (lane === undefined || (view.page >= 0 && pfn !== view.page)) continue;
+      if (involved.has(lane) || involved.size === 0 || pfn === view.page) used.add(lane);
     }
   }
   const order = { task: 0, mmu: 1, page: 2 };
