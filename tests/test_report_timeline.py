@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from notifierlab import events as e, recheck
 from notifierlab.events import Event, Va
 from notifierlab.report.spans import arrange, NEVER, Span, SpanKind
@@ -113,6 +115,28 @@ def test_a_translation_of_a_page_that_is_free_already_is_stale_at_once() -> None
     assert [(span.stale, span.end) for span in _spans(line, "entry", "kvm0")] == [(2, 4)]
     assert [(span.stale, span.end) for span in _spans(line, "reached", "3")] == [(2, 4)]
     assert line.lives[0].uses == [3]
+
+
+def test_a_page_that_was_never_allocated_is_never_stale() -> None:
+    zero: list[Event] = [
+        e.PteSet(0, "main", "mm0", START, 0, False),
+        e.SpteSet(1, "vcpu0", "kvm0", START, 0, False, "lookup0.1"),
+    ]
+    line = timeline(zero)
+
+    assert [span.stale for span in _spans(line, "entry", "kvm0")] == [NEVER]
+    assert [span.kind for span in line.spans if line.lanes[span.lane].name == "0"] == ["mapped", "reached"]
+
+
+def test_a_page_is_involved_when_a_violation_names_its_address() -> None:
+    moved: list[Event] = [
+        e.PteSet(0, "main", "mm0", START, 3, False),
+        e.PteSet(1, "main", "mm0", START, 4, False),
+        e.PteSet(2, "main", "mm0", END, 5, False),
+    ]
+    wrong = replace(VIOLATION, objects=("kvm0", hex(START + 8)))
+
+    assert timeline(moved, [wrong]).involved == (3, 4)
 
 
 def test_a_page_callback_announces_its_page_alone() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import msgspec
 
 from notifierlab import events as e
+from notifierlab.events import NO_PAGE
 from notifierlab.report.doings import PLACED_CALLBACKS
 from notifierlab.report.spans import NEVER, Span, SpanKind, Spans
 
@@ -54,9 +55,12 @@ class Lives:
 
     def __init__(self, spans: Spans) -> None:
         self.lives: list[Life] = []
+        # The frames that devices reached, and those that stood at each address.
         self.reached: dict[int, None] = {}
+        self.stood: dict[int, dict[int, None]] = {}
         self._spans = spans
         self._life: dict[int, Life] = {}
+        self._ended: dict[int, Life] = {}
         self._mapped: dict[int, int] = {}
         # What each mm maps, and what it mapped last at each address.
         self._ptes: dict[str, dict[int, int]] = {}
@@ -80,6 +84,7 @@ class Lives:
         life = self._life.pop(event.pfn, None)
         if life is not None:
             life.freed = place
+            self._ended[event.pfn] = life
         for entry in self._entries_of.get(event.pfn, {}).values():
             if entry.span.stale == NEVER:
                 entry.span.stale = place
@@ -94,8 +99,9 @@ class Lives:
     # --- ptes -----------------------------------------------------------------------
 
     def on_pte_set(self, place: int, event: e.PteSet) -> None:
-        if event.pfn <= 0:
+        if event.pfn < 0:
             return
+        self.stood.setdefault(event.va, {})[event.pfn] = None
         ptes = self._ptes.setdefault(event.mm, {})
         if event.va not in ptes:
             self._mapped[event.pfn] = self._mapped.get(event.pfn, 0) + 1
@@ -106,7 +112,7 @@ class Lives:
                 self._announce(win, window, event.pfn, place)
 
     def on_pte_cleared(self, place: int, event: e.PteCleared) -> None:
-        if event.pfn <= 0:
+        if event.pfn < 0:
             return
         self._ptes.get(event.mm, {}).pop(event.va, None)
         self._last[event.mm, event.va] = event.pfn
@@ -157,7 +163,7 @@ class Lives:
         if event.callback == "start" and event.win in self._windows:
             self._windows[event.win].heard[event.mmu] = None
         elif event.callback in PLACED_CALLBACKS:
-            pfn = self._last.get((event.mm, event.start), 0)
+            pfn = self._last.get((event.mm, event.start), NO_PAGE)
             life = self._life.get(pfn)
             if life is not None:
                 life.announced = place
@@ -166,7 +172,7 @@ class Lives:
 
     def on_cb_left(self, place: int, event: e.CbLeft) -> None:
         if event.callback in PLACED_CALLBACKS:
-            pfn = self._last.get((event.mm, event.start), 0)
+            pfn = self._last.get((event.mm, event.start), NO_PAGE)
             self._spans.end(("announced", event.mmu, pfn), place)
 
     # --- translations ---------------------------------------------------------------
@@ -208,8 +214,10 @@ class Lives:
         span.page = event.pfn
         life = self._life.get(event.pfn)
         if life is None:
-            # The page is free already: it was looked up before, and comes too late.
-            life = next((each for each in reversed(self.lives) if each.pfn == event.pfn), None)
+            life = self._ended.get(event.pfn)
+        if life is not None and life.freed != NEVER:
+            # The page is free already: it was looked up before, and comes too late. (A page
+            # without a life, like the zero page, is never freed.)
             span.stale = place
         reach = ("reach", event.pfn, event.mmu)
         if self._spans.current(reach) is None:
@@ -235,7 +243,7 @@ class Lives:
         """The frames that an event is about; ask before the event is taken in, and after a window opened."""
         pfn = getattr(event, "pfn", None)
         if pfn is not None:
-            return (pfn,) if pfn > 0 else ()
+            return (pfn,) if pfn != NO_PAGE else ()
         win = getattr(event, "win", "")
         if win and win in self._windows:
             return tuple(self._windows[win].pages)

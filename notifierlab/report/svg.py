@@ -71,7 +71,7 @@ class _Drawing:
         self._tasks = list(dict.fromkeys(row.task for row in rows if row.task))
         self._strips = self._pages()
         # Each page: a bar for the host, one for each MMU that had it.
-        strip = sum((1 + len(self._mmus(pfn))) * (_BAR + _BAR_GAP) + 14 for pfn in self._strips)
+        strip = sum(sum(_bar_room(name) for name in ("", *self._mmus(pfn))) + 14 for pfn in self._strips)
         self._left = _MARGIN + _STEP_WIDTH
         self._right = WIDTH - _MARGIN - strip
         self._lane = (self._right - self._left) / max(len(self._tasks), 1)
@@ -203,9 +203,12 @@ class _Drawing:
 
     def _strip(self, pfn: int, x: float, top: float, placed: Sequence[_Placed]) -> float:
         lane, mmus = self._lane_of(pfn), self._mmus(pfn)
-        columns = {name: x + n * (_BAR + _BAR_GAP) for n, name in enumerate(["", *mmus])}
-        width = len(columns) * (_BAR + _BAR_GAP)
-        self._words(x + (width - _BAR_GAP) / 2, top + 2, f"page {pfn}", weight="bold", anchor="middle")
+        columns: dict[str, float] = {}
+        width = 0.0
+        for name in ("", *mmus):
+            columns[name] = x + width + (_bar_room(name) - _BAR) / 2
+            width += _bar_room(name)
+        self._words(x + width / 2, top + 2, f"page {pfn}", weight="bold", anchor="middle")
         for name, place in columns.items():
             self._words(place + _BAR / 2, top + 16, name or "host", size=9.5, fill=_MUTED, anchor="middle")
         for span in self._line.spans:
@@ -241,11 +244,7 @@ class _Drawing:
 
     def _between(self, span: Span, placed: Sequence[_Placed]) -> tuple[float, float]:
         last = placed[-1].bottom if placed else 0.0
-        end = last + _TAIL if span.end == NEVER else self._y(span.end, placed)
-        if placed and placed[-1].line.place < span.end and end == last:
-            # It ends after all that is told: the bar says that it goes on.
-            end += _TAIL * 0.75
-        return self._y(span.begin, placed), end
+        return self._y(span.begin, placed), last + _TAIL if span.end == NEVER else self._y(span.end, placed)
 
     def _y(self, place: int, placed: Sequence[_Placed]) -> float:
         """Where a place stands on paper: in the middle of its row, or on the edge between two."""
@@ -256,7 +255,8 @@ class _Drawing:
             if row.line.place > place:
                 return edge
             edge = row.bottom
-        return edge
+        # After all that is told, but not at once: what lasts longer than the story is seen to.
+        return edge + _TAIL * 0.75
 
     # --- strokes ----------------------------------------------------------------------
 
@@ -308,6 +308,11 @@ _HOST_LOOKS: Final = {
     "free": ("#ffffff", _MUTED, _INK),
 }
 """What the host makes of a page: filling, outline, ink."""
+
+
+def _bar_room(name: str) -> float:
+    """How wide a bar's column is, for its name to stand above it."""
+    return max(_BAR + _BAR_GAP, len(name) * 5.4 + 6)
 
 
 def _clean(text: str) -> str:

@@ -4,12 +4,13 @@ The page, the Perfetto trace and the drawing of lanes all draw this, and add not
 it but colours. It is made from events alone, in one pass.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from notifierlab.checker import LedgerRow
-from notifierlab.events import Event, Violation
+from notifierlab.events import Event, PAGE_SIZE, Violation
 from notifierlab.report.doings import Doings, Telling
 from notifierlab.report.lives import Life, Lives
 from notifierlab.report.spans import arrange, Lane, Span, SpanKind, Spans
@@ -47,7 +48,7 @@ class Timeline:
     """What the pictures draw.
 
     `pages` says of each event which frames it is about; `involved` are the frames that a
-    secondary MMU reached, or that a violation names.
+    secondary MMU reached, or that a violation names, themselves or by their address.
     """
 
     lanes: tuple[Lane, ...]
@@ -95,7 +96,7 @@ def timeline(events: Sequence[Event], violations: Sequence[Violation] = ()) -> T
     found = sorted(spans.all, key=lambda span: span.begin)
     for kinds in _ROWS:
         arrange(found, kinds)
-    involved = dict.fromkeys([*_named(violations), *lives.reached])
+    involved = dict.fromkeys([*_named(violations, lives), *lives.reached])
     return Timeline(
         lanes=spans.lanes,
         spans=tuple(found),
@@ -105,10 +106,12 @@ def timeline(events: Sequence[Event], violations: Sequence[Violation] = ()) -> T
     )
 
 
-def _named(violations: Sequence[Violation]) -> list[int]:
-    return [
-        int(name.removeprefix("pfn "))
-        for violation in violations
-        for name in violation.objects
-        if name.startswith("pfn ") and name.removeprefix("pfn ").isdecimal()
-    ]
+def _named(violations: Sequence[Violation], lives: Lives) -> list[int]:
+    """The frames that violations name, by their number or by an address at which they stood."""
+    frames: list[int] = []
+    for name in (name for violation in violations for name in violation.objects):
+        if found := re.fullmatch(r"pfn (\d+)", name):
+            frames.append(int(found[1]))
+        elif found := re.fullmatch(r"0x[0-9a-f]+", name):
+            frames += lives.stood.get(int(found[0], 16) // PAGE_SIZE * PAGE_SIZE, ())
+    return frames
