@@ -14,7 +14,6 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from notifierlab.cli import _guarded
-from notifierlab.report import writing
 from tests.browser import browser, installed, LACKING, Page
 from tests.sample_log import log_bytes
 from tests.story_book import HOME, log_of
@@ -255,6 +254,8 @@ def test_the_theme_follows_the_system_until_it_is_chosen(page: Page) -> None:
 
 
 def test_on_paper_there_is_the_drawing_and_everything_that_was_scrolled(page: Page) -> None:
+    page.press("t", "t")
+    assert page.text("#theme") == "Theme: dark"
     page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     page.ask("dispatchEvent(new Event('beforeprint'))")
 
@@ -263,6 +264,8 @@ def test_on_paper_there_is_the_drawing_and_everything_that_was_scrolled(page: Pa
     assert not page.at(".picture").is_displayed()
     assert not page.at("#filters").is_displayed()
     assert page.text("h1") == "freed-while-reachable"
+    assert page.ask("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.ask("getComputedStyle(document.documentElement).getPropertyValue('--ink').trim()") == "#1a1e23"
     paper = base64.b64decode(page.driver.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})["data"])
     assert paper.startswith(b"%PDF")
     assert 1 <= len(re.findall(rb"/Type\s*/Page\b", paper)) <= 3
@@ -418,7 +421,3 @@ def test_of_a_hundred_thousand_events_only_what_is_visible_is_in_the_page(one_br
     page.wait("document.querySelectorAll('#ledger tr').length > 10")
     assert page.ask(nodes) < NODES_MAX
     assert page.complaints() == []
-
-
-def test_the_browser_tests_draw_what_the_command_writes(founding_race: Path) -> None:
-    assert writing.form_of(founding_race) is writing.FORMS[".html"]

@@ -33,6 +33,9 @@ from notifierlab.wire import encode_event
 SCRIPTS: Final = ("data", "view", "lanes", "paint", "timeline", "lists", "ledger", "main")
 """The parts of the script, in the order in which they are put together."""
 
+PAPER_ROWS_MAX: Final = 40
+"""How long a story may be to be printed as a drawing, which stands on one sheet; else it is a list."""
+
 LISTED_MAX: Final = 200
 """How many violations are listed; the heading counts all."""
 
@@ -67,6 +70,7 @@ def page(run: Run, line: Timeline) -> str:
         log=base64.b64encode(log_of(run)).decode(),
         log_name="run.jsonl" if run.name == "-" else PurePath(run.name).name,
         version=__version__,
+        paper_rows=PAPER_ROWS_MAX,
         figure=Markup(drawing(run, line, tales[0].rows, inline=True)) if tales else "",  # noqa: S704 - our own
         style=Markup(style),  # noqa: S704 - our own
         script=Markup(script),  # noqa: S704 - our own
