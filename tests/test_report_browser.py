@@ -51,20 +51,25 @@ def page(one_browser: Page, founding_race: Path) -> Iterator[Page]:
     assert one_browser.complaints() == []
 
 
-def _red(page: Page) -> int:
-    """How many pixels of the timeline have the colour of a violation."""
-    count: int = page.driver.execute_script("""
+def _red(page: Page, *, left: float = 0, bottom: int = 100_000) -> int:
+    """How many pixels have the colour of a violation, right of a part of the width, above a line."""
+    count: int = page.driver.execute_script(
+        """
         const canvas = document.getElementById("canvas");
         const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", { willReadFrequently: true });
         copy.drawImage(canvas, 0, 0);
-        const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
+        const [left, bottom] = arguments, from = Math.round(canvas.width * left);
+        const { data } = copy.getImageData(from, 0, canvas.width - from, Math.min(bottom, canvas.height));
         const bad = getComputedStyle(document.documentElement).getPropertyValue("--bad").trim();
         const [r, g, b] = [1, 3, 5].map((at) => parseInt(bad.slice(at, at + 2), 16));
         let count = 0;
         for (let at = 0; at < data.length; at += 4)
             if (data[at] === r && data[at + 1] === g && data[at + 2] === b) count++;
         return count;
-    """)
+    """,
+        left,
+        bottom,
+    )
     return count
 
 
@@ -77,8 +82,9 @@ def test_the_page_opens_with_the_verdict_and_the_moment_of_the_violation(page: P
     assert page.step() == "step 84 truncator frees page 2"
     assert "page 2 reached the freelist while a shadow entry of kvm0" in page.text("#detail")
     assert page.text("#count") == "17 of 225 events"
-    # The flag, the line and the bar of the device after the free.
-    page.until(lambda: _red(page) > 1000)
+    # The flag above the lanes, and the bars of the device beside the free page.
+    page.until(lambda: _red(page, bottom=20) > 800)
+    assert _red(page, left=0.86) > 800
     assert not page.at("#failed").is_displayed()
 
 
@@ -421,3 +427,10 @@ def test_of_a_hundred_thousand_events_only_what_is_visible_is_in_the_page(one_br
     page.wait("document.querySelectorAll('#ledger tr').length > 10")
     assert page.ask(nodes) < NODES_MAX
     assert page.complaints() == []
+
+    # Only paper has all rows.
+    rows = "document.querySelectorAll('#ledger tr[data-freed]').length"
+    page.ask("dispatchEvent(new Event('beforeprint'))")
+    assert page.ask(rows) == min(int(page.text("#ledger-title .count")), 1000) > 500
+    page.ask("dispatchEvent(new Event('afterprint'))")
+    assert page.ask(rows) < 100
