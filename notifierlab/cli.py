@@ -12,6 +12,7 @@ import click
 
 from notifierlab.commands.listing import LISTINGS
 from notifierlab.commands.logs import check, ledger, schema, story
+from notifierlab.commands.report import report
 from notifierlab.commands.running import explore, replay, run
 from notifierlab.commands.showing import EPILOG
 
@@ -126,5 +127,5 @@ def notifierlab(ctx: click.Context, config: Path | None, no_config: bool) -> Non
         ctx.show_default = bool(ctx.default_map) or None
 
 
-for _command in (run, explore, check, replay, story, ledger, schema, *LISTINGS):
+for _command in (run, explore, check, replay, story, ledger, report, schema, *LISTINGS):
     notifierlab.add_command(_command)

@@ -28,16 +28,21 @@ from notifierlab.report.lanes import Glyphs
 from notifierlab.report.ledger import ledger_table
 from notifierlab.report.outcome import EXIT_STATUS, Outcome
 from notifierlab.report.story import story, told
+from notifierlab.report.timeline import Run
 from notifierlab.trace import RunHeader, Verdict, verdict_of, VerdictWord
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """What the checker says about one log. `claimed` is the log's own verdict line, if it has one."""
+    """What the checker says about one log. `claimed` is the log's own verdict line, if it has one.
+
+    `places` tells for each violation at which event it was found, counted from 0.
+    """
 
     name: str
     header: RunHeader
     violations: tuple[Violation, ...]
+    places: tuple[int, ...]
     complete: bool
     events: int
     steps: int
@@ -100,19 +105,25 @@ def check_events(
     """
     strict = strict or reader.header.strict
     checker = Checker(reader.header.switches, strict=strict, disabled=rules_but(rules))
-    feed = checker.feed
+    feed, found = checker.feed, checker.violations
     steps = 0
-    for event in events:
+    places: list[int] = []
+    for n, event in enumerate(events):
         feed(event)
         steps = event.step
+        if len(found) > len(places):
+            places += [n] * (len(found) - len(places))
     # An interrupted run has a verdict line, but the end that some rules wait for never came.
     complete = reader.verdict is not None and reader.verdict.ended == "complete"
     checker.finish(complete=complete)
+    # What is only seen at the end of a run is found at its last event.
+    places += [max(reader.events_read - 1, 0)] * (len(found) - len(places))
     decided = reader.verdict is not None and reader.verdict.ended != "interrupted"
     return Checked(
         name=reader.name,
         header=reader.header,
-        violations=tuple(checker.violations),
+        violations=tuple(found),
+        places=tuple(places),
         complete=decided,
         events=reader.events_read,
         steps=reader.verdict.steps if reader.verdict else steps,
@@ -244,6 +255,32 @@ def ledger_of(name: str, *, as_json: bool, width: int) -> tuple[str, int]:
     else:
         text = ledger_table(checked.ledger, width=width)
     return text, EXIT_STATUS[checked.verdict]
+
+
+def run_of(name: str, *, rules: Collection[str] = ()) -> Run:
+    """A log, judged, with all there is to draw of it; violations of `rules` come before others."""
+    rules_but(rules)
+    reader, events = read_log(name)
+    checked = check_events(reader, events, ledger=True)
+    found = sorted(
+        zip(checked.violations, checked.places, strict=True),
+        key=lambda each: (bool(rules) and each[0].rule not in rules, *severity_of(each[0])),
+    )
+    notes = _notes(checked, alone=True)
+    if rules and not any(violation.rule in rules for violation, _ in found):
+        notes.append(f"the log shows no violation of {' and '.join(rules)}")
+    return Run(
+        name=name,
+        header=checked.header,
+        events=events,
+        verdict=checked.verdict,
+        complete=reader.complete,
+        violations=tuple(violation for violation, _ in found),
+        places=tuple(place for _, place in found),
+        claimed=checked.claimed,
+        ledger=checked.ledger,
+        notes=tuple(f"{note[:1].upper()}{note[1:]}." for note in notes),
+    )
 
 
 def severity_of(violation: Violation) -> tuple[int, int, int]:

@@ -14,12 +14,16 @@ LANE_WIDTH_MIN: Final = 22
 
 
 class Row(NamedTuple):
-    """One thing that happened; a row without a task is a banner across all lanes, a strong one stands out."""
+    """One thing that happened; a row without a task is a banner across all lanes, a strong one stands out.
+
+    `place` is the number of the event in its run, counted from 0; -1 where the row is no event.
+    """
 
     step: int
     task: str
     text: str
     strong: bool = False
+    place: int = -1
 
 
 class Glyphs(NamedTuple):

@@ -162,19 +162,19 @@ def _rows(events: Sequence[Event], violation: Violation, others: list[Violation]
     begin = _beginning(events, violation, focus)
     held = _locks_held(events, violation)
     chosen = [
-        event
+        (n, event)
         for n, event in enumerate(events)
         if words(event) and (n in held or _matters(event, violation, focus, early=n < begin))
     ]
-    before = [event for event in chosen if event.step <= violation.step]
-    after = [event for event in chosen if event.step > violation.step and not _tidies_up(event, violation)]
-    after = _consequences(after[:AFTERMATH_MAX], others)
+    before = [(n, event) for n, event in chosen if event.step <= violation.step]
+    after = [(n, event) for n, event in chosen if event.step > violation.step and not _tidies_up(event, violation)]
+    after = after[: _consequences([event for _, event in after[:AFTERMATH_MAX]], others)]
     listeners = _Listeners()
-    past = [_row(event, listeners) for event in before if not _repeats(event, before, violation)]
-    rows = _shortened(past)
+    past = [event for _, event in before]
+    rows = _shortened([_row(n, event, listeners) for n, event in before if not _repeats(event, past, violation)])
     rows.append(Row(violation.step, "", f"{violation.rule}: {violation.message}", strong=True))
-    rows += [_row(event, listeners) for event in after]
-    last = after[-1].step if after else violation.step
+    rows += [_row(n, event, listeners) for n, event in after]
+    last = after[-1][1].step if after else violation.step
     noted = [each for each in others if each != violation and _step_at(events, begin) <= each.step <= last]
     return _with_notes(rows, noted, violation)
 
@@ -182,20 +182,20 @@ def _rows(events: Sequence[Event], violation: Violation, others: list[Violation]
 def _all_rows(events: Sequence[Event], violation: Violation, others: list[Violation]) -> list[Row]:
     """Every event that has words, up to the violation and beyond."""
     listeners = _Listeners()
-    told = [event for event in events if words(event)]
-    rows = [_row(event, listeners) for event in told if event.step <= violation.step]
+    spoken = [(n, event) for n, event in enumerate(events) if words(event)]
+    rows = [_row(n, event, listeners) for n, event in spoken if event.step <= violation.step]
     rows.append(Row(violation.step, "", f"{violation.rule}: {violation.message}", strong=True))
-    rows += [_row(event, listeners) for event in told if event.step > violation.step]
+    rows += [_row(n, event, listeners) for n, event in spoken if event.step > violation.step]
     return _with_notes(rows, [each for each in others if each != violation], violation)
 
 
-def _consequences(after: list[Event], others: list[Violation]) -> list[Event]:
-    """What follows, as long as it leads to something: a device's access, or another violation."""
+def _consequences(after: list[Event], others: list[Violation]) -> int:
+    """How many of what follows lead to something: a device's access, or another violation."""
     last = max((other.step for other in others), default=0)
     leads = [
         n for n, event in enumerate(after) if isinstance(event, e.SecAccessed | e.DataChecked) or event.step <= last
     ]
-    return after[: leads[-1] + 1] if leads else []
+    return leads[-1] + 1 if leads else 0
 
 
 def _step_at(events: Sequence[Event], begin: int) -> int:
@@ -340,8 +340,8 @@ class _Listeners:
         return ""
 
 
-def _row(event: Event, listeners: _Listeners) -> Row:
-    return Row(event.step, event.task, words(event) + listeners.note(event))
+def _row(place: int, event: Event, listeners: _Listeners) -> Row:
+    return Row(event.step, event.task, words(event) + listeners.note(event), place=place)
 
 
 def _repeats(event: Event, events: list[Event], violation: Violation) -> bool:
