@@ -7,7 +7,7 @@ from notifierlab.checker import books, driver, flush, freeing, lifetime, locking
 from notifierlab.checker.exercised import Seen, Seer
 from notifierlab.checker.ledger import Ledger, LedgerRow
 from notifierlab.checker.locking import LockEdge, LockOrder
-from notifierlab.checker.rules import Handlers, Judge, Report, Rule, Switches
+from notifierlab.checker.rules import Chains, Handlers, Judge, Report, Rule, Switches
 from notifierlab.checker.world import World
 from notifierlab.events import Event, Violation
 
@@ -36,7 +36,9 @@ def explain(rule: str) -> str:
 
 
 class Checker:
-    """Judges one run by its events, live or from a log.
+    """Judges one run by its events, live or from a log; `begin` makes it ready for the next.
+
+    `events` counts what it was fed.
 
     Args:
         switches: the resolved profile of the run, as its header carries it; some rules
@@ -53,24 +55,42 @@ class Checker:
         without = frozenset(disabled)
         self._report = Report(without)
         self._world = World(removals=strict or ledger)
-        judges = tuple(
+        self._judges = judges = tuple(
             judge
             for judge in (make(self._world, self._report, switches) for make in JUDGES)
             if judge.applies() and (strict or not judge.rule.strict) and judge.rule.id not in without
         )
-        self._judges = judges
         self._ledger = Ledger(self._world) if ledger else None
         self._seer = Seer()
         # Of two rules that one event breaks, the narrower speaks first: the table begins with the widest.
         listeners: list[object] = [*reversed(judges), self._seer]
         if self._ledger is not None:
             listeners.append(self._ledger)
-        self._handlers = Handlers(self._world, listeners)
+        self._handlers = Handlers(Chains(self._world, listeners))
+        self._beginners = (
+            self._report.begin,
+            self._world.begin,
+            self._seer.begin,
+            *(judge.begin for judge in judges if type(judge).begin is not Judge.begin),
+            *(() if self._ledger is None else (self._ledger.begin,)),
+        )
+        self._closers = tuple(judge for judge in judges if type(judge).at_end is not Judge.at_end)
+        self._locks = next((judge for judge in judges if isinstance(judge, LockOrder)), None)
         self._last: Event | None = None
+        self.events = 0
+
+    def begin(self) -> None:
+        """Forgets the run that was judged: the next event is the first of another one."""
+        for begin in self._beginners:
+            begin()
+        self._handlers.clear()
+        self._last = None
+        self.events = 0
 
     def feed(self, event: Event) -> None:
         """Takes the next event of the run. Never raises, whatever the log says."""
         self._last = event
+        self.events += 1
         for handler in self._handlers[type(event)]:
             handler(event)
 
@@ -82,7 +102,7 @@ class Checker:
                 is not said.
         """
         if complete and self._last is not None:
-            for judge in self._judges:
+            for judge in self._closers:
                 judge.at_end(self._last)
         return self.violations
 
@@ -108,4 +128,4 @@ class Checker:
     @property
     def lock_edges(self) -> list[LockEdge]:
         """In which orders locks of a driver's own classes were taken, to be merged over runs."""
-        return [edge for judge in self._judges if isinstance(judge, LockOrder) for edge in judge.edges.values()]
+        return [] if self._locks is None else list(self._locks.edges.values())

@@ -16,8 +16,7 @@ when its owner learns something new. An acquire that learns nothing is one compa
 from msgspec import Struct
 
 from notifierlab import events as ev
-from notifierlab.checker.rules import HIGH, Judge, Report, Rule, Switches
-from notifierlab.checker.world import World
+from notifierlab.checker.rules import HIGH, Judge, Rule
 
 
 class Stamp(Struct, gc=False, eq=False):
@@ -111,8 +110,7 @@ class DataRace(Judge):
 
     rule = Rule("data-race", "driver", HIGH, "Accesses to a plain shared field are ordered by synchronisation.")
 
-    def __init__(self, world: World, report: Report, switches: Switches) -> None:
-        super().__init__(world, report, switches)
+    def begin(self) -> None:
         self._clocks = Clocks()
         self._locks: dict[str, LockStamps] = {}
         self._ended: dict[str, Stamp] = {}

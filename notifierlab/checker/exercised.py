@@ -10,6 +10,7 @@ not exercised may still have had little to judge.
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 
 from notifierlab import events as ev
@@ -75,6 +76,10 @@ class Seer:
     """A listener that notes what was seen, beyond the types of events."""
 
     def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Has seen nothing."""
         self._words: set[str] = set()
 
     def on_cb_entered(self, event: ev.CbEntered) -> None:
@@ -86,14 +91,13 @@ class Seer:
 
     def seen(self, kinds: Iterable[type[Event]]) -> Seen:
         """Everything so far; `kinds` are the types of events that came."""
-        return frozenset([*map(_tag, kinds), *self._words])
+        return _facts(frozenset(kinds), frozenset(self._words))
 
 
-_TAGS: Final = {kind: str(kind.__struct_config__.tag) for kind in ev.EVENTS}
-
-
-def _tag(kind: type[Event]) -> str:
-    return _TAGS[kind]
+@lru_cache
+def _facts(kinds: frozenset[type[Event]], words: Seen) -> Seen:
+    # Most runs of a search see the same: so they share it.
+    return frozenset(str(kind.__struct_config__.tag) for kind in kinds) | words
 
 
 def not_exercised(seen: Collection[str], rules: Collection[str]) -> tuple[str, ...]:

@@ -104,7 +104,8 @@ class Tasks(dict[str, Task]):
 class TaskWorld:
     """The part of the world that is tasks."""
 
-    def __init__(self) -> None:
+    def begin(self) -> None:
+        """Knows nothing: a run begins."""
         self.tasks = Tasks()
 
     def on_task_started(self, event: ev.TaskStarted) -> None:

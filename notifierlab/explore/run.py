@@ -2,11 +2,12 @@
 
 A run is a function of its `RunSpec` and its choices. Everything that searches, shrinks
 or replays goes through `run_once`; nothing is kept between two runs but what the
-strategy keeps.
+strategy keeps, and the checker, which forgets.
 """
 
 from collections.abc import Callable, Collection, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any, Literal
 
 from notifierlab.checker import Checker, LedgerRow, LockEdge, Seen
@@ -37,6 +38,34 @@ class RunSpec:
     carrier: str = "bare"
     strict: bool = False
     steps_max: int = STEPS_MAX
+
+    @cached_property
+    def checkers(self) -> "_Checkers":
+        """The checkers that judge these runs."""
+        return _Checkers(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy in another process makes its own checkers.
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+
+class _Checkers:
+    """Checkers of one kind of run that stand idle: making one takes longer than a small run."""
+
+    def __init__(self, spec: RunSpec) -> None:
+        self._switches = spec.profile.switches()
+        self._strict = spec.strict
+        self._idle: dict[tuple[bool, frozenset[str]], list[Checker]] = {}
+
+    def take(self, ledger: bool, disabled: Collection[str]) -> tuple[Checker, list[Checker]]:
+        """Return one that knows of no run, and the list to put it in when nothing is asked of it any more."""
+        without = frozenset(disabled)
+        idle = self._idle.setdefault((ledger, without), [])
+        if not idle:
+            return Checker(self._switches, strict=self._strict, disabled=without, ledger=ledger), idle
+        checker = idle.pop()
+        checker.begin()
+        return checker, idle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,11 +143,11 @@ class _Bench:
     ) -> None:
         self._spec = spec
         self._strategy = strategy
-        self._checker = Checker(spec.profile.switches(), strict=spec.strict, disabled=disabled, ledger=ledger)
+        self._checker, self._idle = spec.checkers.take(ledger, disabled)
         self._feed = self._checker.feed
         self._sink = sink
-        self._events = 0
-        self.machine = new_machine(spec.carrier, strategy.choose, self._take, steps_max=spec.steps_max)
+        take = self._feed if sink is None else self._take
+        self.machine = new_machine(spec.carrier, strategy.choose, take, steps_max=spec.steps_max)
         if getattr(strategy, "records", False):
             self.machine.record()
         strategy.begin_run(self.machine)
@@ -130,32 +159,32 @@ class _Bench:
         return spec.scenario(host, **spec.params)
 
     def _take(self, event: Event) -> None:
-        self._events += 1
         # The log first: if a rule fails on an event, the event is what one wants to see.
         if self._sink is not None:
             self._sink(event)
         self._feed(event)
 
     def end(self) -> RunResult:
-        machine = self.machine
+        machine, checker = self.machine, self._checker
         if machine.error is not None:
             raise machine.error
         ended: Ended = machine.ended  # type: ignore[assignment]  # one of them, by Machine.end's callers
-        self._checker.finish(complete=ended == "complete")
+        checker.finish(complete=ended == "complete")
         result = RunResult(
-            violations=tuple(self._checker.violations),
+            violations=tuple(checker.violations),
             ended=ended,
             steps=machine.steps,
             choices=tuple(machine.choices),
             options=tuple(machine.options),
-            events=self._events,
+            events=checker.events,
             external=machine.external,
-            ledger=tuple(self._checker.ledger()),
-            lock_edges=tuple(self._checker.lock_edges),
-            seen=self._checker.seen,
+            ledger=tuple(checker.ledger()),
+            lock_edges=tuple(checker.lock_edges),
+            seen=checker.seen,
             trace=tuple(machine.trace),
             blocked=machine.blocked,
             declared=machine.declared,
         )
+        self._idle.append(checker)
         self._strategy.end_run(result)
         return result
