@@ -16,14 +16,14 @@ number of a step is a stamp in the log, never something that a task can see.
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Concatenate, Final, NoReturn, ParamSpec, Protocol, TypeVar
+from typing import Any, Final, NoReturn, Protocol, TypeVar, TypeVarTuple, Unpack
 
 from notifierlab import events
 from notifierlab.events import Event, Waiting
 from notifierlab.machine.access import Access, Mode
 from notifierlab.machine.recording import Recording
 
-P = ParamSpec("P")
+Args = TypeVarTuple("Args")
 T = TypeVar("T")
 
 STEPS_MAX: Final = 100_000
@@ -166,10 +166,11 @@ class Machine(Recording):
         me = self.current
         await self.step(lambda: self.current is not me, ANOTHER)
 
-    def emit(self, make: Callable[Concatenate[int, str, P], Event], *args: P.args, **kwargs: P.kwargs) -> None:
+    def emit(self, make: Callable[[int, str, Unpack[Args]], Event], *args: *Args) -> None:
         """Make an event of the current step and task, and hand it on."""
-        if self._sink is not None and not self.stopped:
-            self._sink(make(self.steps, self.current.name, *args, **kwargs))
+        sink = self._sink
+        if sink is not None:
+            sink(make(self.steps, self.current.name, *args))
 
     def choose(self, name: str, *values: T) -> T:
         """Take one of `values`; the first is the calm one (no signal, no failure)."""
@@ -354,7 +355,12 @@ class Machine(Recording):
             if self.recording and how != "deadlock":
                 self._close_step()
             self.ended = how
-            self.stopped = True
+            self._stop()
+
+    def _stop(self) -> None:
+        self.stopped = True
+        # Whatever tasks still do while they unwind is no event of the run.
+        self._sink = None
 
     def _stop_for_length(self) -> NoReturn:
         if self._asked_to_end:
