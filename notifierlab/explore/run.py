@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, Literal
 
+from msgspec import Struct
+
 from notifierlab.checker import Checker, LedgerRow, LockEdge, Seen
 from notifierlab.events import Event, Violation
 from notifierlab.explore.interrupts import stoppable
@@ -68,8 +70,7 @@ class _Checkers:
         return checker, idle
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunResult:
+class RunResult(Struct, frozen=True, kw_only=True):
     """How one run went. `choices` and `options` are those of `Machine`; `external` says
     that a task waited for trio itself, so that the choices alone do not repeat the run;
     `seen` is what rules could judge. `trace` has what each step touched, `blocked` what

@@ -104,9 +104,10 @@ class Tally:
         self.steps += result.steps
         if not result.seen <= self.seen:
             self.seen |= result.seen
-        kinds = {kind_of(violation): violation for violation in reversed(result.violations)}
-        for violation in reversed(kinds.values()):
-            self._keep(violation, self._shown(result))
+        if result.violations:
+            kinds = {kind_of(violation): violation for violation in reversed(result.violations)}
+            for violation in reversed(kinds.values()):
+                self._keep(violation, self._shown(result))
         for edge in result.lock_edges:
             if (edge.outer, edge.inner) not in self._edges:
                 self._add_edge(_edge_shown(edge, self._shown(result)))
