@@ -139,19 +139,22 @@ class TaskWorld:
             held.count -= 1
             return
         del task.held[event.lock]
-        if SPINNING.get(held.cls, False):
-            task.spins -= 1
-        elif held.rank == UNRANKED:
+        cls = held.cls
+        if held.rank == UNRANKED:
             task.unranked -= 1
-        left = task.classes[held.cls] - 1
+        elif SPINNING[cls]:
+            task.spins -= 1
+        left = task.classes[cls] - 1
         if left:
-            task.classes[held.cls] = left
+            task.classes[cls] = left
         else:
-            del task.classes[held.cls]
+            del task.classes[cls]
             if held.rank == task.top:
-                task.top = UNRANKED
-                for cls in task.classes:
-                    task.top = max(task.top, RANKS.get(cls, UNRANKED))
+                top = UNRANKED
+                for other in task.held.values():
+                    if other.rank > top:
+                        top = other.rank
+                task.top = top
         if task.unsettled:
             for mm, va in task.unsettled.pop(event.lock, ()):
                 self.settle(mm, va)
