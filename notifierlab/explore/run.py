@@ -8,7 +8,7 @@ strategy keeps, and the checker, which forgets.
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from msgspec import Struct
 
@@ -25,6 +25,9 @@ from notifierlab.mm.profile import Profile
 Scenario = Callable[..., Coroutine[Any, Any, object]]
 Ended = Literal["complete", "deadlock", "livelock", "raised", "interrupted"]
 Sink = Callable[[Event], None]
+
+_STEPS_UNJUDGED: Final = 2000
+"""How many steps a run takes at most before what happened in them is judged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,10 +148,14 @@ class _Bench:
         self._spec = spec
         self._strategy = strategy
         self._checker, self._idle = spec.checkers.take(ledger, disabled)
-        self._feed = self._checker.feed
-        self._sink = sink
-        take = self._feed if sink is None else self._take
-        self.machine = new_machine(spec.carrier, strategy.choose, take, steps_max=spec.steps_max)
+        # Judged in one go, while its tables are at hand: event by event, between the steps of
+        # the host, takes half as long again.
+        self._unjudged: list[Event] = []
+        take = self._unjudged.append
+        self.machine = new_machine(
+            spec.carrier, strategy.choose, take if sink is None else _both(sink, take), steps_max=spec.steps_max
+        )
+        self.machine.pause_every(_STEPS_UNJUDGED, self._judge)
         if getattr(strategy, "records", False):
             self.machine.record()
         strategy.begin_run(self.machine)
@@ -159,17 +166,16 @@ class _Bench:
         host = Host(self.machine, spec.profile, spec.mutants, spec.drivers)
         return spec.scenario(host, **spec.params)
 
-    def _take(self, event: Event) -> None:
-        # The log first: if a rule fails on an event, the event is what one wants to see.
-        if self._sink is not None:
-            self._sink(event)
-        self._feed(event)
+    def _judge(self) -> None:
+        self._checker.feed_all(self._unjudged)
+        self._unjudged.clear()
 
     def end(self) -> RunResult:
         machine, checker = self.machine, self._checker
         if machine.error is not None:
             raise machine.error
         ended: Ended = machine.ended  # type: ignore[assignment]  # one of them, by Machine.end's callers
+        self._judge()
         checker.finish(complete=ended == "complete")
         result = RunResult(
             violations=tuple(checker.violations),
@@ -189,3 +195,12 @@ class _Bench:
         self._idle.append(checker)
         self._strategy.end_run(result)
         return result
+
+
+def _both(first: Sink, second: Sink) -> Sink:
+    def take(event: Event) -> None:
+        # The log first: if a rule fails on an event, the event is what one wants to see.
+        first(event)
+        second(event)
+
+    return take

@@ -128,6 +128,9 @@ class Machine(Recording):
         super().__init__()
         self.steps = 0
         self.steps_max = steps_max
+        self._pause_at = steps_max
+        self._pause_every = steps_max
+        self._in_pause: Callable[[], None] | None = None
         self.stopped = False
         self.ended = ""
         self.external = False
@@ -256,6 +259,12 @@ class Machine(Recording):
 
     # --- what carriers use ----------------------------------------------------------
 
+    def pause_every(self, steps: int, do: Callable[[], None]) -> None:
+        """Have `do` called each time that so many steps were taken."""
+        self._pause_every = steps
+        self._pause_at = min(self.steps + steps, self.steps_max)
+        self._in_pause = do
+
     def _seat(self, task: Task) -> None:
         """Prepare `task` to be resumed by the carrier."""
 
@@ -308,8 +317,8 @@ class Machine(Recording):
             pass
         else:
             self._deadlock()
-        if steps >= self.steps_max:
-            self._stop_for_length()
+        if steps >= self._pause_at:
+            self._pause()
         if recording:
             self._open_step(chosen, len(self.choices) - 1 if options > 1 else -1)
         return chosen
@@ -347,7 +356,7 @@ class Machine(Recording):
     def ask_to_end(self) -> None:
         """End the run at its next step (from a signal handler: the step in progress is whole)."""
         self._asked_to_end = True
-        self.steps_max = 0
+        self._pause_at = 0
 
     def end(self, how: str) -> None:
         """Stop the baton: from here on steps return at once and events are dropped."""
@@ -362,13 +371,18 @@ class Machine(Recording):
         # Whatever tasks still do while they unwind is no event of the run.
         self._sink = None
 
-    def _stop_for_length(self) -> NoReturn:
+    def _pause(self) -> None:
+        """End a run that is too long or not wanted any more; else do what is due, and go on."""
         if self._asked_to_end:
             self.interrupt()
-        else:
+            raise RunOver
+        if self.steps >= self.steps_max:
             self.emit(events.StepsExhausted, self.steps_max, self._waiting())
             self.end("livelock")
-        raise RunOver
+            raise RunOver
+        self._pause_at = min(self.steps + self._pause_every, self.steps_max)
+        if self._in_pause is not None:
+            self._in_pause()
 
     def _deadlock(self) -> NoReturn:
         self.emit(events.Deadlocked, self._waiting())
