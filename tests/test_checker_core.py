@@ -174,10 +174,10 @@ def test_a_list_that_was_cut_or_shuffled_is_judged(data: st.DataObject) -> None:
 
 def kept(checker: Checker) -> list[dict[str, object]]:
     """What the checker and each of its listeners keep of a run."""
-    ties = ("world", "_world", "report", "switches", "_chains")
-    listeners = [checker._report, checker._world, *checker._judges, checker._seer, checker._ledger, checker._handlers]
+    ties = ("world", "_world", "report", "switches")
+    listeners = [checker._report, checker._world, *checker._judges, checker._seer, checker._ledger]
     state = [{name: getattr(listener, name) for name in _names(listener) if name not in ties} for listener in listeners]
-    return [*state, {"last": checker._last, "events": checker.events, "seen": checker.seen}]
+    return [*state, {"last": checker._last, "events": checker.events, "kinds": checker._kinds}]
 
 
 def _names(listener: object) -> list[str]:

@@ -7,7 +7,7 @@ from notifierlab.checker import books, driver, flush, freeing, lifetime, locking
 from notifierlab.checker.exercised import Seen, Seer
 from notifierlab.checker.ledger import Ledger, LedgerRow
 from notifierlab.checker.locking import LockEdge, LockOrder
-from notifierlab.checker.rules import Chains, Handlers, Judge, Report, Rule, Switches
+from notifierlab.checker.rules import Chains, Judge, Report, Rule, Switches
 from notifierlab.checker.world import World
 from notifierlab.events import Event, Violation
 
@@ -66,7 +66,8 @@ class Checker:
         listeners: list[object] = [*reversed(judges), self._seer]
         if self._ledger is not None:
             listeners.append(self._ledger)
-        self._handlers = Handlers(Chains(self._world, listeners))
+        self._chains = Chains(self._world, listeners)
+        self._kinds: set[type[Event]] = set()
         self._beginners = (
             self._report.begin,
             self._world.begin,
@@ -83,7 +84,7 @@ class Checker:
         """Forgets the run that was judged: the next event is the first of another one."""
         for begin in self._beginners:
             begin()
-        self._handlers.clear()
+        self._kinds = set()
         self._last = None
         self.events = 0
 
@@ -93,12 +94,17 @@ class Checker:
 
     def feed_all(self, events: Sequence[Event]) -> None:
         """Takes the next events of the run; many at once are judged in half the time."""
-        handlers = self._handlers
+        chains = self._chains
         for event in events:
-            for handler in handlers[type(event)]:
+            try:
+                chain = chains[type(event)]
+            except KeyError:
+                chain = chains.of(type(event))
+            for handler in chain:
                 handler(event)
         if events:
             self._last = events[-1]
+            self._kinds.update(map(type, events))
             self.events += len(events)
 
     def finish(self, *, complete: bool) -> list[Violation]:
@@ -126,7 +132,7 @@ class Checker:
     @property
     def seen(self) -> Seen:
         """What occurred in the run that some rule speaks of (see `not_exercised`)."""
-        return self._seer.seen(self._handlers)
+        return self._seer.seen(self._kinds)
 
     def ledger(self) -> list[LedgerRow]:
         """A row for each freed page and each MMU concerned; empty if it was not kept."""

@@ -9,7 +9,7 @@ was freed need not be the one that a device had mapped), so a rule that is not l
 not exercised may still have had little to judge.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Set as AbstractSet
 from functools import lru_cache
 from typing import Final
 
@@ -89,7 +89,7 @@ class Seer:
         if event.result != 0:
             self._words.add("register_done failed")
 
-    def seen(self, kinds: Iterable[type[Event]]) -> Seen:
+    def seen(self, kinds: AbstractSet[type[Event]]) -> Seen:
         """Everything so far; `kinds` are the types of events that came."""
         return _facts(frozenset(kinds), frozenset(self._words))
 

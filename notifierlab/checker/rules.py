@@ -96,28 +96,17 @@ TAGS: Final[dict[str, type[Event]]] = {str(kind.__struct_config__.tag): kind for
 
 
 class Chains(dict[type[Event], Chain]):
-    """Who is called for which event, and in which order: made when a type first comes."""
+    """Who is called for which event, and in which order; `of` makes one when its type first comes."""
 
     def __init__(self, world: World, judges: Sequence[object]) -> None:
         super().__init__()
         self._listeners = (*judges, world)
         self._plan = _plan(tuple(type(listener) for listener in self._listeners))
 
-    def __missing__(self, kind: type[Event]) -> Chain:
+    def of(self, kind: type[Event]) -> Chain:
+        """The chain of a type that has not come yet."""
         chain = tuple(getattr(self._listeners[n], name) for n, name in self._plan.get(kind, ()))
         self[kind] = chain
-        return chain
-
-
-class Handlers(dict[type[Event], Chain]):
-    """The chains of the types that came in this run: so the keys are what was seen."""
-
-    def __init__(self, chains: Chains) -> None:
-        super().__init__()
-        self._chains = chains
-
-    def __missing__(self, kind: type[Event]) -> Chain:
-        chain = self[kind] = self._chains[kind]
         return chain
 
 
