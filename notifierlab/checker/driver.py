@@ -134,9 +134,10 @@ class DataRace(Judge):
         # Most locks are taken by the task that released them last: nothing to learn.
         if written is not None and written[0] != event.task:
             self._clocks[event.task].acquire(written)
-        if event.mode == "write" and event.lock in self._read:
+        read = self._read
+        if read and event.mode == "write" and event.lock in read:
             clock = self._clocks[event.task]
-            for stamp in self._read[event.lock].values():
+            for stamp in read[event.lock].values():
                 clock.acquire(stamp)
 
     def on_lock_released(self, event: ev.LockReleased) -> None:
@@ -144,8 +145,8 @@ class DataRace(Judge):
         stamp = clock.stamp or clock.release()
         if event.mode == "write":
             self._written[event.lock] = stamp
-            if event.lock in self._read:
-                del self._read[event.lock]
+            if self._read:
+                self._read.pop(event.lock, None)
         else:
             self._read.setdefault(event.lock, {})[event.task] = stamp
 
@@ -171,14 +172,18 @@ class DataRace(Judge):
         for stamp in self._queues.get(event.queue, {}).values():
             clock.acquire(stamp)
 
-    def on_atomic_read(self, event: ev.AtomicRead | ev.AtomicWritten) -> None:
+    def on_atomic_read(self, event: ev.AtomicRead) -> None:
         stamp = self._atomics.get((event.owner, event.field))
-        if stamp is not None:
+        if stamp is not None and stamp[0] != event.task:
             self._clocks[event.task].acquire(stamp)
 
     def on_atomic_written(self, event: ev.AtomicWritten) -> None:
-        self.on_atomic_read(event)
-        self._atomics[event.owner, event.field] = self._clocks[event.task].release()
+        atomic = (event.owner, event.field)
+        clock = self._clocks[event.task]
+        stamp = self._atomics.get(atomic)
+        if stamp is not None and stamp[0] != event.task:
+            clock.acquire(stamp)
+        self._atomics[atomic] = clock.stamp or clock.release()
 
     def on_rcu_read_entered(self, event: ev.RcuReadEntered) -> None:
         if self._synced:
