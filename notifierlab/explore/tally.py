@@ -66,7 +66,7 @@ class Wanted:
 
     def stops(self, rules: Collection[str]) -> bool:
         """Whether one of these violations ends the search: any that was asked for, else the most severe."""
-        if self.every:
+        if self.every or not rules:
             return False
         return any(rule in self.rules if self.rules else severity(rule)[0] == 0 for rule in rules)
 
@@ -141,6 +141,8 @@ class Tally:
     @property
     def rules(self) -> tuple[str, ...]:
         """The rules that were broken."""
+        if not self._found:
+            return ()
         return tuple(dict.fromkeys(finding.violation.rule for finding in self._found.values()))
 
     def _shown(self, result: RunResult) -> Shown:

@@ -142,8 +142,7 @@ class Machine(Recording):
         self._decide = decide
         self._sink = sink
         self._asked_to_end = False
-        self.current = Task("main", 0, _nothing(), "process")
-        self.current.coro.close()
+        self.current = Task("main", 0, _NOTHING, "process")
 
     # --- what tasks use -------------------------------------------------------------
 
@@ -206,7 +205,7 @@ class Machine(Recording):
         **kwargs: object,
     ) -> Task:
         """Start a task that runs `fn(*args)`; it may run from the next step on."""
-        if any(task.name == name for task in self.tasks):
+        if name in [task.name for task in self.tasks]:
             raise LabError(f"a task named {name!r} runs already; give this one another name")
         parent = self.current
         parent.children += 1
@@ -331,9 +330,10 @@ class Machine(Recording):
         if self.recording:
             self.touch(f"end of {task.name}", Mode.FIRST)
         self.emit(events.TaskEnded)
-        if not self.tasks:
-            self.end("complete")
-        return bool(self.tasks)
+        if self.tasks:
+            return True
+        self.end("complete")
+        return False
 
     def fail_task(self, task: Task, error: BaseException) -> None:
         """End the run because `task` raised `error`; keep what is not the driver's fault."""
@@ -427,3 +427,7 @@ def never() -> bool:
 
 async def _nothing() -> None:
     """Be the body of the task that holds the baton before the first one starts."""
+
+
+_NOTHING: Final = _nothing()
+_NOTHING.close()
