@@ -12,8 +12,9 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 import msgspec
 
@@ -28,6 +29,9 @@ from notifierlab.report.ledger import ledger_table
 from notifierlab.report.outcome import EXIT_STATUS, Outcome
 from notifierlab.report.story import story
 from notifierlab.trace import RunHeader, Verdict, verdict_of, VerdictWord
+
+_BATCH: Final = 1000
+"""How many events are read before they are judged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,11 +103,11 @@ def check_events(
     """
     strict = strict or reader.header.strict
     checker = Checker(reader.header.switches, strict=strict, disabled=rules_but(rules))
-    feed = checker.feed
     steps = 0
-    for event in events:
-        feed(event)
-        steps = event.step
+    events = iter(events)
+    while batch := list(islice(events, _BATCH)):
+        checker.feed_all(batch)
+        steps = batch[-1].step
     # An interrupted run has a verdict line, but the end that some rules wait for never came.
     complete = reader.verdict is not None and reader.verdict.ended == "complete"
     checker.finish(complete=complete)

@@ -35,6 +35,10 @@ def explain(rule: str) -> str:
     return {judge.rule.id: judge.__doc__ or "" for judge in JUDGES}[rule]
 
 
+_MISSED_MAX: Final = 100_000
+"""How many events are kept for a rule that has nothing to judge yet."""
+
+
 class Checker:
     """Judges one run by its events, live or from a log; `begin` makes it ready for the next.
 
@@ -67,6 +71,12 @@ class Checker:
         if self._ledger is not None:
             listeners.append(self._ledger)
         self._chains = Chains(self._world, listeners)
+        # Who synchronised with whom matters to data-race alone, and not before a plain field is
+        # used: until then it hears nothing, and then first what it missed.
+        self._race = next((judge for judge in judges if isinstance(judge, driver.DataRace)), None)
+        self._chains_before = Chains(self._world, [one for one in listeners if one is not self._race])
+        self._chains_missed = Chains(None, [self._race])
+        self._missed: list[Event] | None = []
         self._kinds: set[type[Event]] = set()
         self._beginners = (
             self._report.begin,
@@ -84,6 +94,7 @@ class Checker:
         """Forgets the run that was judged: the next event is the first of another one."""
         for begin in self._beginners:
             begin()
+        self._missed = []
         self._kinds = set()
         self._last = None
         self.events = 0
@@ -94,18 +105,20 @@ class Checker:
 
     def feed_all(self, events: Sequence[Event]) -> None:
         """Takes the next events of the run; many at once are judged in half the time."""
-        chains = self._chains
-        for event in events:
-            try:
-                chain = chains[type(event)]
-            except KeyError:
-                chain = chains.of(type(event))
-            for handler in chain:
-                handler(event)
-        if events:
-            self._last = events[-1]
-            self._kinds.update(map(type, events))
-            self.events += len(events)
+        if not events:
+            return
+        self._last = events[-1]
+        self._kinds.update(map(type, events))
+        self.events += len(events)
+        if self._missed is None:
+            self._chains.tell(events)
+        elif self._kinds.isdisjoint(driver.FIELD_USES) and len(self._missed) < _MISSED_MAX:
+            self._missed.extend(events)
+            self._chains_before.tell(events)
+        else:
+            self._chains_missed.tell(self._missed)
+            self._missed = None
+            self._chains.tell(events)
 
     def finish(self, *, complete: bool) -> list[Violation]:
         """Ends the run, and returns everything that was broken.

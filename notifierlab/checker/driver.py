@@ -14,7 +14,7 @@ when its owner learns something new. And what a task releases is the same until 
 something or accesses a field: most locks are taken and dropped without either.
 """
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
@@ -125,6 +125,8 @@ class DataRace(Judge):
         self._syncs: dict[str, Section] = {}
         self._synced: dict[str, Stamp] = {}
         self._left: dict[str, Stamp] = {}
+        # How deep each task is in RCU read sections.
+        self._sections: dict[str, int] = {}
         self._fields: dict[tuple[str, str], Shared] = {}
 
     # --- what orders ---
@@ -186,13 +188,16 @@ class DataRace(Judge):
         self._atomics[atomic] = clock.stamp or clock.release()
 
     def on_rcu_read_entered(self, event: ev.RcuReadEntered) -> None:
+        self._sections[event.task] = self._sections.get(event.task, 0) + 1
         if self._synced:
             clock = self._clocks[event.task]
             for stamp in self._synced.values():
                 clock.acquire(stamp)
 
     def on_rcu_read_left(self, event: ev.RcuReadLeft) -> None:
-        if self.world.tasks[event.task].rcu:
+        depth = self._sections.pop(event.task, 0) - 1
+        if depth > 0:
+            self._sections[event.task] = depth
             return
         self._left[event.task] = stamp = self._clocks[event.task].release()
         for section in self._syncs.values():
@@ -201,8 +206,7 @@ class DataRace(Judge):
                 section.stamps.append(stamp)
 
     def on_rcu_sync_begun(self, event: ev.RcuSyncBegun) -> None:
-        waits: dict[str, None] = {name: None for name, task in self.world.tasks.items() if task.rcu}
-        self._syncs[event.task] = Section(waits, list(self._left.values()))
+        self._syncs[event.task] = Section(dict.fromkeys(self._sections), list(self._left.values()))
         self._synced[event.task] = self._clocks[event.task].release()
 
     def on_rcu_sync_done(self, event: ev.RcuSyncDone) -> None:
@@ -258,5 +262,8 @@ class DriverRaised(Judge):
     def on_task_raised(self, event: ev.TaskRaised) -> None:
         self.broken(event, f"{event.task} raised {event.error} in {event.where}", event.task)
 
+
+FIELD_USES: Final = frozenset([ev.FieldRead, ev.FieldWritten])
+"""The events that `data-race` speaks of; all others it hears tell what orders those."""
 
 JUDGES: tuple[type[Judge], ...] = (DataRace, DriverRaised)

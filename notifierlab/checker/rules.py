@@ -98,10 +98,20 @@ TAGS: Final[dict[str, type[Event]]] = {str(kind.__struct_config__.tag): kind for
 class Chains(dict[type[Event], Chain]):
     """Who is called for which event, and in which order; `of` makes one when its type first comes."""
 
-    def __init__(self, world: World, judges: Sequence[object]) -> None:
+    def __init__(self, world: World | None, judges: Sequence[object]) -> None:
         super().__init__()
         self._listeners = (*judges, world)
         self._plan = _plan(tuple(type(listener) for listener in self._listeners))
+
+    def tell(self, events: Sequence[Event]) -> None:
+        """Calls whoever is to hear of these events."""
+        for event in events:
+            try:
+                chain = self[type(event)]
+            except KeyError:
+                chain = self.of(type(event))
+            for handler in chain:
+                handler(event)
 
     def of(self, kind: type[Event]) -> Chain:
         """The chain of a type that has not come yet."""
