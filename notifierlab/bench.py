@@ -13,12 +13,13 @@ from typing import Final
 
 from notifierlab.errors import InputError
 from notifierlab.events import Event, Violation
-from notifierlab.explore.kinds import kind_of
+from notifierlab.explore.kinds import kind_of, signature_of
 from notifierlab.explore.menu import make_strategy
 from notifierlab.explore.repeat import REPEAT_EVERY
 from notifierlab.explore.run import run_once, RunResult, RunSpec
 from notifierlab.explore.search import explore as search, Progress, SearchResult
-from notifierlab.explore.shrink import REPLAYS_MAX
+from notifierlab.explore.shape import shape_of_run
+from notifierlab.explore.shrink import REPLAYS_MAX, Same
 from notifierlab.explore.smaller import shrink_scenario, Smaller
 from notifierlab.explore.strategies import Calm, RandomWalk, Replay, Strategy
 from notifierlab.explore.tally import Finding, Wanted
@@ -105,10 +106,11 @@ def explore(
     begin = time.perf_counter()
     result, resumed = _searched(request, spec, plan, progress)
     seconds = time.perf_counter() - begin
-    keeper = _Keeper(request, spec, plan.log, hurried=result.cut == "interrupted")
+    same = signature_of if plan.find_all else kind_of
+    keeper = _Keeper(request, spec, plan.log, same, hurried=result.cut == "interrupted")
     for finding in result.findings if plan.find_all else result.findings[:1]:
         keeper.keep(finding)
-    violations = tuple(keeper.as_kept(finding.violation) for finding in result.findings)
+    violations = tuple(dict.fromkeys(keeper.as_kept(finding.violation) for finding in result.findings))
     return Outcome(
         about=describe(request, spec),
         verdict=result.verdict,
@@ -281,10 +283,13 @@ def write_run(
 class _Keeper:
     """Makes what a search found as simple as it can be, writes it down, and tells it."""
 
-    def __init__(self, request: Request, spec: RunSpec, log: Path | None, *, hurried: bool) -> None:
+    def __init__(self, request: Request, spec: RunSpec, log: Path | None, same: Same, *, hurried: bool) -> None:
         self.notes: tuple[str, ...] = ()
         self.logs: dict[str, str] = {}
+        self._same = same
         self._seen: dict[tuple[str, ...], Violation] = {}
+        # What was kept, by kind and by how it came about.
+        self._shapes: dict[tuple[str, ...], Violation] = {}
         self._request = request
         self._spec = spec
         self._log = log
@@ -292,11 +297,11 @@ class _Keeper:
         self._shrunk: dict[str, Smaller] = {}
 
     def keep(self, finding: Finding) -> None:
-        """Writes a log of the finding, two if only two runs show it; one finding of each rule is enough."""
+        """Writes a log of the finding, two if only two runs show it; none if one like it was kept."""
         rule = finding.violation.rule
-        if rule in self.logs:
-            return
         if len(finding.schedules) > 1:
+            if rule in self.logs:
+                return
             written = [self._write(rule, schedule, n) for n, schedule in enumerate(finding.schedules, 1)]
             if all(written):
                 self._note(f"no single run shows {rule}: `notifierlab check {' '.join(written)}` does")
@@ -309,20 +314,27 @@ class _Keeper:
             # The first one is told; for the others it is enough to be short.
             replays_max=_HURRIED_MAX if self._hurried else _LESSER_MAX if self.logs else REPLAYS_MAX,
             hurried=self._hurried,
+            same=self._same,
         )
         shrunk = smaller.shrunk
-        self._write(rule, shrunk.choices, 0, smaller.spec)
+        shape = (shape_of_run(smaller.spec, shrunk.choices, shrunk.violation), *kind_of(shrunk.violation))
+        if shape in self._shapes:
+            self._seen.setdefault(self._same(finding.violation), self._shapes[shape])
+            return
+        self._shapes[shape] = shrunk.violation
+        name = rule if rule not in self.logs else f"{rule}.{sum(kept[1] == rule for kept in self._shapes)}"
+        self._write(name, shrunk.choices, 0, smaller.spec)
         if smaller.params:
-            params = ", ".join(f"{name}={value}" for name, value in smaller.params.items())
+            params = ", ".join(f"{param}={value}" for param, value in smaller.params.items())
             self._note(f"the log has a smaller scenario that shows {rule} too: {params}")
-        self._shrunk[rule] = smaller
-        self._seen.setdefault(kind_of(shrunk.violation), shrunk.violation)
-        for violation in shrunk.result.violations:
+        self._shrunk[name] = smaller
+        for violation in (shrunk.violation, *shrunk.result.violations):
+            self._seen.setdefault(self._same(violation), violation)
             self._seen.setdefault(kind_of(violation), violation)
 
     def as_kept(self, violation: Violation) -> Violation:
         """The violation as a log that was kept has it, if one does: its steps and pages are that log's."""
-        return self._seen.get(kind_of(violation), violation)
+        return self._seen.get(self._same(violation)) or self._seen.get(kind_of(violation), violation)
 
     def story(self, violation: Violation, *, width: int, glyphs: Glyphs) -> str:
         """The story of a violation, as its log tells it; nothing when no one log does."""
@@ -371,7 +383,7 @@ def _check_writable(path: Path) -> None:
 def _kept_note(logs: Mapping[str, str]) -> list[str]:
     """Where the logs are, when there is more than the one that the story names."""
     paths = list(dict.fromkeys(logs.values()))
-    return [f"a log of each rule was kept: {', '.join(paths)}"] if len(paths) > 1 else []
+    return [f"a log of each was kept: {', '.join(paths)}"] if len(paths) > 1 else []
 
 
 def _found_in(result: SearchResult) -> str:
