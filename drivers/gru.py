@@ -95,7 +95,7 @@ class GruMmu(SharedState, MmuNotifier):
         async with self.ms_asid_lock:
             context = GruContext(self, f"{self.name}.ctx{len(self.contexts)}", interrupts=interrupts)
             self.contexts = (*self.contexts, context)
-            self.chiplet.hardware.append(context.cch)
+            self.chiplet.add_hardware(context.cch)
         return context
 
     async def drop(self) -> None:

@@ -154,7 +154,7 @@ class GruContext(LoadsAndStores, SharedState):
 
 def _could_be_stolen(context: object) -> bool:
     assert isinstance(context, GruContext)
-    return context.ts_ctxlock.is_free() and context.gms.mm.mmap_sem.writer is None
+    return context.ts_ctxlock.is_free() and context.gms.mm.mmap_sem.may_be_read()
 
 
 class InFlight(LoadsAndStores):

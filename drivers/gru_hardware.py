@@ -40,6 +40,7 @@ class Cch:
 
     def start(self, asid: int) -> None:
         """Run instructions under `asid`."""
+        self._tell("WRITE")
         if asid != self.asid:
             self.retire()
         self.asid = asid
@@ -51,6 +52,7 @@ class Cch:
 
     def retire(self) -> None:
         """Take the ASID away: nothing that is cached can match any more."""
+        self._tell("WRITE")
         self.asid = 0
         self._invalidated = True
         self.tlb.drop_all()
@@ -58,6 +60,7 @@ class Cch:
     async def read_tfh(self, va: Va, *, write: bool) -> Miss:
         """Read what missed. From here on an invalidate makes the drop-in void."""
         await self.tlb.machine.step()
+        self._tell("WRITE")
         self._invalidated = False
         return Miss(va, write, self.asid)
 
@@ -69,6 +72,7 @@ class Cch:
         """
         assert lookup.page is not None
         await self.tlb.machine.step()
+        self._tell("READ")
         if self.must_ignore(miss):
             self.tlb.machine.emit(events.DropinIgnored, self.tlb.mmu, self.tlb.cpu, miss.va)
         else:
@@ -78,9 +82,19 @@ class Cch:
         """Whether the translation for `miss` may be stale, as far as the hardware knows."""
         return self._invalidated or self.asid != miss.asid
 
+    def asid_in_use(self) -> int:
+        """Under which ASID it runs, or ran last: 0 if it was retired."""
+        self._tell("READ")
+        return self.asid
+
+    def _tell(self, mode: str) -> None:
+        machine = self.tlb.machine
+        machine.touch(f"{self.tlb.cpu}.cch", machine.mode[mode])
+
     async def invalidate(self, start: Va, end: Va) -> None:
         """Drop `[start, end)`, on behalf of a purge handle (TGH)."""
         await self.tlb.machine.step()
+        self._tell("WRITE")
         self._invalidated = True
         self.tlb.drop_range(start, end)
 
@@ -110,7 +124,7 @@ class Chiplet(SharedState):
         self.gs_asid_lock = SpinLock(self.machine, f"{name}.gs_asid_lock", "gs_asid_lock")
         self.tgh_lock = SpinLock(self.machine, f"{name}.tgh", "tgh_lock")
         # Every context's hardware, loaded or not: what a flush of the whole TLB reaches.
-        self.hardware: list[Cch] = []
+        self._hardware: list[Cch] = []
 
     async def assign(self, occupant: Occupant) -> bool:
         """Give `occupant` a free context; false if there is none."""
@@ -121,6 +135,16 @@ class Chiplet(SharedState):
     async def unassign(self, occupant: Occupant) -> None:
         """Take its context back."""
         await self.occupants.change(lambda now: tuple(other for other in now if other is not occupant))
+
+    def add_hardware(self, cch: Cch) -> None:
+        """One more context's hardware."""
+        self.machine.touch(f"{self.name}.hardware", self.machine.mode.WRITE)
+        self._hardware.append(cch)
+
+    def all_hardware(self) -> tuple[Cch, ...]:
+        """The hardware of every context."""
+        self.machine.touch(f"{self.name}.hardware", self.machine.mode.READ)
+        return tuple(self._hardware)
 
     async def read_generation(self) -> int:
         """Return the generation of the ASIDs that are given out now."""
@@ -133,7 +157,7 @@ class Chiplet(SharedState):
             if self.gs_asid >= self.asid_limit:
                 await self._wrap()
             # Contexts that go on running keep theirs across a wrap.
-            in_use = [cch.asid for cch in self.hardware]
+            in_use = [cch.asid_in_use() for cch in self.all_hardware()]
             while self.gs_asid in in_use:
                 self.gs_asid += ASID_FIRST
             asid = self.gs_asid
@@ -145,5 +169,5 @@ class Chiplet(SharedState):
         self.gs_asid = ASID_FIRST
         self.gs_asid_gen += 1
         async with self.tgh_lock:
-            for cch in self.hardware:
+            for cch in self.all_hardware():
                 await cch.invalidate(Va(0), events.ADDRESS_MAX)

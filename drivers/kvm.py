@@ -65,15 +65,20 @@ class DirtyBitmap:
 
     def set(self, gfn: int) -> None:
         """The guest may write the page from now on."""
-        self._vm.machine.emit(events.FieldWritten, self._vm.name, "dirty_bitmap", f"gfn {gfn}")
+        self._tell("INSERT", f"gfn {gfn}")
         self._gfns[gfn] = None
 
     def take(self) -> tuple[int, ...]:
         """Return what is set, in order, and clear it."""
-        self._vm.machine.emit(events.FieldWritten, self._vm.name, "dirty_bitmap", "")
+        self._tell("WRITE", "")
         gfns = tuple(sorted(self._gfns))
         self._gfns.clear()
         return gfns
+
+    def _tell(self, mode: str, value: str) -> None:
+        machine = self._vm.machine
+        machine.touch(f"{self._vm.name}.dirty_bitmap", machine.mode[mode])
+        machine.emit(events.FieldWritten, self._vm.name, "dirty_bitmap", value)
 
 
 class KvmMmu(SharedState, MmuNotifier):

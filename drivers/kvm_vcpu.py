@@ -56,6 +56,7 @@ class VCpu(LoadsAndStores, SharedState):
     async def access(self, va: Va, *, write: bool, value: int) -> Content | None:
         # Model: a vCPU is in guest mode for one access at a time; its TLB lasts.
         while True:
+            self.machine.trying()
             await self.enter_guest()
             content = await self._access_in_guest(va, write=write, value=value)
             await self.leave_guest()

@@ -35,6 +35,8 @@ class Host:
         drivers: Mapping[str, type[Any]] | None = None,
     ) -> None:
         self.machine = machine
+        # All that `mm` and drivers share tells of itself (`machine/watched.py`, `shared()`).
+        machine.declared = True
         self.profile = profile
         self.mutants = mutants
         self.memory = Memory(machine)
@@ -78,12 +80,12 @@ class Host:
         return f"{kind}{n}"
 
     def all_touches_declared(self) -> None:
-        """Claim that whatever tasks of this scenario share records its touches (`Machine.touch`).
+        """Claim that tasks of this scenario record all that they share, what rules read among it.
 
-        A search that leaves orders out because steps do not touch the same may then say
-        that it has seen all; the mm of the host does not record all of its own yet.
+        For a model beside the host, which declares its own steps (`Machine.touch`): a search
+        then adds nothing of its own to them. The host and drivers need no such claim.
         """
-        self.machine.declared = True
+        self.machine.declare_all()
 
     # --- what the host does behind a process's back ---------------------------------
 

@@ -5,14 +5,18 @@ set, clear, fill and use is a switch and an event, and every use touches the con
 the very page frame the device remembers, whoever owns that frame by now.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from notifierlab import events
 from notifierlab.events import NO_PAGE, PAGE_SIZE, Va
 from notifierlab.machine.sched import Machine
+from notifierlab.machine.watched import lab_dict, watch, Watched
 from notifierlab.mm.fault import follow_page_atomic, get_user_page
 from notifierlab.mm.mm import Mm
 from notifierlab.mm.page import Content, Page
+
+_FEW_PAGES: Final = 8
+"""Up to so many pages are looked up one by one; of more, all there are are gone through."""
 
 
 class Lookup(NamedTuple):
@@ -27,9 +31,10 @@ class Lookup(NamedTuple):
     page: Page | None
 
 
-class Spte:
+class Spte(Watched):
     """One shadow entry: `va` translates to `page`, by the answer to `lookup`."""
 
+    WATCHED = ("accessed", "dirty", "write")
     __slots__ = ("accessed", "dirty", "lookup", "page", "va", "write")
 
     def __init__(self, va: Va, page: Page, *, write: bool, lookup: str) -> None:
@@ -53,13 +58,13 @@ class ShadowTable:
     def __init__(self, machine: Machine, mmu: str) -> None:
         self.machine = machine
         self.mmu = mmu
-        self.entries: dict[Va, Spte] = {}
-        self.rmap: dict[Va, Spte] = {}
+        self.entries: dict[Va, Spte] = lab_dict(machine, f"{mmu}.sptes")
+        self.rmap: dict[Va, Spte] = lab_dict(machine, f"{mmu}.rmap")
 
     async def set(self, va: Va, page: Page, *, write: bool, lookup: str) -> Spte:
         """Translate `va` to `page` from now on; `lookup` is where that came from."""
         await self.machine.step()
-        spte = Spte(va, page, write=write, lookup=lookup)
+        spte = watch(Spte(va, page, write=write, lookup=lookup), self.machine, f"{self.mmu}.spte{va:x}")
         self.entries[va] = self.rmap[va] = spte
         self.machine.emit(events.SpteSet, self.mmu, va, page.pfn, write, lookup)
         return spte
@@ -99,7 +104,7 @@ class ShadowTable:
 
     def mapped(self, start: Va, end: Va) -> list[Va]:
         """Every address in `[start, end)` that the reverse map knows, in order."""
-        if (end - start) // PAGE_SIZE < len(self.rmap):
+        if (end - start) // PAGE_SIZE <= _FEW_PAGES:
             return [Va(va) for va in range(start, end, PAGE_SIZE) if va in self.rmap]
         return sorted(va for va in self.rmap if start <= va < end)
 
@@ -119,21 +124,23 @@ class TlbEntry:
         self.write = write
 
 
-class Tlb:
+class Tlb(Watched):
     """The translations that processor `cpu` of an MMU has cached.
 
     While it is not `running` nothing hits; what is cached stays.
     """
 
+    WATCHED = ("running", "writes")
     __slots__ = ("cpu", "entries", "machine", "mmu", "running", "writes")
 
     def __init__(self, machine: Machine, mmu: str, cpu: str) -> None:
         self.machine = machine
         self.mmu = mmu
         self.cpu = cpu
-        self.entries: dict[Va, TlbEntry] = {}
+        self.entries: dict[Va, TlbEntry] = lab_dict(machine, f"{cpu}.tlb")
         self.running = True
         self.writes = 0
+        watch(self, machine, cpu)
 
     def has(self, va: Va, *, write: bool) -> bool:
         """Tell whether an access would hit."""
@@ -199,8 +206,9 @@ class Tlb:
 
     def drop_range(self, start: Va, end: Va) -> None:
         """Forget every translation in `[start, end)`, within the current step."""
-        for va in [va for va in self.entries if start <= va < end]:
-            self.drop(va)
+        few = (end - start) // PAGE_SIZE <= _FEW_PAGES
+        for va in range(start, end, PAGE_SIZE) if few else sorted(va for va in self.entries if start <= va < end):
+            self.drop(Va(va))
 
     def drop_all(self) -> None:
         """Forget everything, within the current step."""

@@ -98,6 +98,7 @@ def test_who_tries_again_lets_another_task_run_first(carrier: str) -> None:
 
         async def retry() -> None:
             while open_windows:
+                machine.trying()
                 tries.append(open_windows)
                 await machine.relax()
 
@@ -114,6 +115,38 @@ def test_who_tries_again_lets_another_task_run_first(carrier: str) -> None:
     tries.clear()
     assert run_tasks(main, always(1), carrier=carrier).ended == "complete"
     assert 1 <= len(tries) <= 3
+
+
+@CARRIERS
+def test_who_was_overtaken_during_a_try_may_try_again_at_once(carrier: str) -> None:
+    order: list[str] = []
+
+    async def main(machine: Machine) -> None:
+        open_windows = 1
+
+        async def retry() -> None:
+            while True:
+                machine.trying()
+                order.append(f"sees {open_windows}")
+                await machine.step()
+                if not open_windows:
+                    return
+                order.append("fails")
+                await machine.relax()
+
+        async def close() -> None:
+            nonlocal open_windows
+            for _ in range(9):
+                order.append("elsewhere")
+                await machine.step()
+            open_windows = 0
+
+        await machine.join(machine.start(retry, name="r"), machine.start(close, name="c"))
+
+    # To `c` and back in the middle of the first try, and then carry on.
+    taken = iter((0, 1, 1))
+    assert run_tasks(main, lambda *_: next(taken, 0), carrier=carrier).ended == "complete"
+    assert order[:5] == ["sees 1", "elsewhere", "fails", "sees 1", "fails"]
 
 
 @CARRIERS

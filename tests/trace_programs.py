@@ -332,6 +332,10 @@ def _sleep_moves(state: _State, task: _Task, rest: _Task, what: str) -> Iterator
     if task.phase == "":
         yield (Access(queue, Mode.ENQUEUE),), task._replace(phase="look", seen=wakes)
     elif task.phase == "look":
-        yield (Access(what, Mode.READ),), rest if state.cell(what) else task._replace(phase="asleep")
+        if state.cell(what):
+            # Whoever woke it has come before.
+            yield (Access(what, Mode.READ), Access(queue, Mode.READ)), rest
+        else:
+            yield (Access(what, Mode.READ),), task._replace(phase="asleep")
     elif wakes != task.seen:
         yield (Access(queue, Mode.AWAIT), Access(queue, Mode.ENQUEUE)), task._replace(phase="look", seen=wakes)

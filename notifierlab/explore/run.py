@@ -157,7 +157,7 @@ class _Bench:
         )
         self.machine.pause_every(_STEPS_UNJUDGED, self._judge)
         if getattr(strategy, "records", False):
-            self.machine.record()
+            self.machine.record(strict=spec.strict)
         strategy.begin_run(self.machine)
 
     def main(self) -> Coroutine[Any, Any, object]:

@@ -6,7 +6,8 @@ same order, and a search needs one of them. So a touch that is not recorded lose
 that matter, and a mode that is too strong only costs time.
 
 Modes of data: `READ`, `WRITE`, `ADD` (adds commute among themselves), `INSERT` (into a
-set whose order nobody sees). `AWAIT` is a read by the condition of a pending step.
+set whose order nobody sees). `AWAIT` is a look, at data or at a lock, by the
+condition of a pending step.
 Modes of locks: `TRY` is an attempt that succeeded (followed by `ACQUIRE_READ` where it
 was for reading), `TEST` one that failed, or a look.
 Modes of queues: `ENQUEUE` begins to wait, `WAKE` wakes all who do.
@@ -37,6 +38,10 @@ class Mode(IntEnum):
     FIRST = 13
     AFTER = 14
     DOWNGRADE = 15
+
+
+RULES: Final = "rule:"
+"""How the names of what only rules know begin (`judged.py`): no task can see that."""
 
 
 class Access(NamedTuple):
@@ -76,7 +81,9 @@ def _table() -> tuple[int, ...]:
         m.TEST: (m.RELEASE, m.RELEASE_READ),
         m.RELEASE: (m.RELEASE,),
         m.DOWNGRADE: (m.ACQUIRE, m.ACQUIRE_READ, m.TRY, m.TEST, m.RELEASE_READ),
-        m.WAKE: (m.ENQUEUE, m.AWAIT),
+        m.WAKE: (m.ENQUEUE, m.AWAIT, m.READ),
+        # A wait may be for what somebody does with a lock.
+        m.AWAIT: (m.ACQUIRE, m.ACQUIRE_READ, m.TRY, m.RELEASE, m.RELEASE_READ, m.DOWNGRADE),
         m.FIRST: (m.AFTER,),
         # Somebody else's write cannot be told from any other change.
         m.WRITE: tuple(m),

@@ -12,7 +12,7 @@ lock that somebody else holds is done, as a kernel does it: the rules find out.
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 from notifierlab.events import (
     LOCK_CLASSES,
@@ -55,7 +55,7 @@ class SpinLock:
             machine.might_sleep(self.name)
         if machine.recording:
             machine.want(self.name, Mode.ACQUIRE)
-        await machine.step(self.is_free, self.name, self._holders)
+        await machine.step(self._is_free, self.name, self._holders)
         self.holder = machine.current
         if machine.recording:
             machine.touch(self.name, Mode.ACQUIRE)
@@ -87,8 +87,21 @@ class SpinLock:
             machine.touch(self.name, Mode.RELEASE)
         machine.emit(LockReleased, self.name, self.cls, "write")
 
+    async def wait_free(self) -> None:
+        """Wait until nobody holds the lock, and do not take it (wait_on_page_locked)."""
+        machine = self.machine
+        machine.want(self.name, Mode.ACQUIRE)
+        await machine.step(self._is_free, self.name, self._holders)
+        # For whoever wants the lock it is as if it had been taken and dropped here.
+        machine.touch(self.name, Mode.ACQUIRE)
+        machine.touch(self.name, Mode.RELEASE)
+
     def is_free(self) -> bool:
         """Tell whether nobody holds the lock."""
+        self.machine.touch(self.name, Mode.TEST)
+        return self.holder is None
+
+    def _is_free(self) -> bool:
         return self.holder is None
 
     def held_by_current(self) -> bool:
@@ -175,7 +188,7 @@ class RwSem:
         machine.might_sleep(self.name)
         if machine.recording:
             machine.want(self.name, Mode.ACQUIRE)
-        await machine.step(self.is_free, self.name, self._holders)
+        await machine.step(self._is_free, self.name, self._holders)
         self.writer = machine.current
         if machine.recording:
             machine.touch(self.name, Mode.ACQUIRE)
@@ -185,7 +198,6 @@ class RwSem:
         """down_write_trylock."""
         await self.machine.step()
         if not self.is_free():
-            self.machine.touch(self.name, Mode.TEST)
             return False
         self.writer = self.machine.current
         self.machine.touch(self.name, Mode.TRY)
@@ -212,6 +224,15 @@ class RwSem:
 
     def is_free(self) -> bool:
         """Tell whether there is neither writer nor reader."""
+        self.machine.touch(self.name, Mode.TEST)
+        return self._is_free()
+
+    def may_be_read(self) -> bool:
+        """Tell whether there is no writer."""
+        self.machine.touch(self.name, Mode.TEST)
+        return self.writer is None
+
+    def _is_free(self) -> bool:
         return self.writer is None and not self.readers
 
     def held_for_write(self) -> bool:
@@ -301,6 +322,8 @@ class WaitQueue:
             if until() or self.machine.stopped:
                 break
             await self.machine.step(self._woken_since(seen), f"a wake-up of {self.name}")
+        # Whoever woke it before is before it.
+        self.machine.touch(self.name, Mode.READ)
         self.machine.emit(QueueWaited, self.name)
 
     def _woken_since(self, seen: int) -> Callable[[], bool]:
@@ -316,6 +339,10 @@ class WaitQueue:
         self.machine.touch(self.name, Mode.WAKE)
         self.machine.emit(QueueWoken, self.name)
         await self.machine.step()
+
+
+_RCU: Final = "rcu"
+"""All read sections as one object: entering and leaving change places, a grace period with neither."""
 
 
 class Rcu:
@@ -336,11 +363,13 @@ class Rcu:
         task.rcu_depth += 1
         if task.rcu_depth == 1:
             task.rcu_section += 1
+        self.machine.touch(_RCU, Mode.INSERT)
         self.machine.emit(RcuReadEntered)
 
     def read_exit(self) -> None:
         """rcu_read_unlock."""
         self.machine.current.rcu_depth -= 1
+        self.machine.touch(_RCU, Mode.INSERT)
         self.machine.emit(RcuReadLeft)
 
     async def synchronize(self) -> None:
@@ -348,10 +377,12 @@ class Rcu:
         machine = self.machine
         machine.might_sleep("synchronize_rcu")
         await machine.step()
+        machine.touch(_RCU, Mode.READ)
         machine.emit(RcuSyncBegun)
         open_now = [(task, task.rcu_section) for task in machine.tasks if task.rcu_depth]
 
         def still_open() -> tuple[str, ...]:
+            machine.touch(_RCU, Mode.READ)
             return tuple(
                 task.name
                 for task, section in open_now

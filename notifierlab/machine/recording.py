@@ -5,22 +5,60 @@ at the conditions of all tasks itself, so that what a condition reads is known a
 task's, and never as a touch of the step that happened to end there.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar, Final, TYPE_CHECKING
 
-from notifierlab.machine.access import Access, Mode, Step
+from notifierlab.events import Event
+from notifierlab.machine.access import Access, CONFLICTS, Mode, RULES, Step
 from notifierlab.machine.declaring import Declaring
+from notifierlab.machine.judged import Judged
 
 if TYPE_CHECKING:
     from notifierlab.machine.sched import Task
 
+_SEES: Final = (Mode.READ, Mode.WRITE, Mode.TEST, Mode.AWAIT)
+_LOOKS: Final = (Mode.READ, Mode.TEST)
 _GUARDS: Final = (Mode.ACQUIRE, Mode.ACQUIRE_READ, Mode.AWAIT, Mode.AFTER)
+
+
+class Spin:
+    """A task that tries again: what it looked at since it last did, and whether that changed.
+
+    A try that sees what the last one saw ends as the last one did. So a search takes it up
+    again only when something changed that it had looked at by then.
+    """
+
+    __slots__ = ("_looked", "_read", "stirred")
+
+    def __init__(self) -> None:
+        self.stirred = False
+        self._looked: dict[str, None] = {}
+        self._read = 0
+
+    def anew(self, trace: Sequence[Step]) -> "Spin":
+        """Begin a try at the end of `trace`."""
+        other = Spin()
+        other._read = len(trace)
+        return other
+
+    def read(self, trace: Sequence[Step], me: str) -> list[Access]:
+        """Go on in the run; return what the wait for a change looks at."""
+        for step in trace[self._read :]:
+            for name, mode in step.accesses:
+                if step.task != me:
+                    self.stirred = self.stirred or (name in self._looked and bool(CONFLICTS[Mode.READ] >> mode & 1))
+                elif mode in _SEES and not name.startswith(RULES):
+                    self._looked.setdefault(name)
+        self._read = len(trace)
+        return [Access(name, Mode.AWAIT) for name in self._looked]
 
 
 class Recording(Declaring):
     """The part of a machine that records touches.
 
     While `recording`, `trace` has the steps that ended; `blocked` what the steps would
-    touch that are left in a deadlock; `ready` is who may run at the choice being made.
+    touch that are left in a deadlock; `ready` is who may run at the choice being made, and
+    `awake` those of them with something new to try (see `Spin`).
     `declared` is claimed by a scenario all of whose touches are recorded, and lost with
     a condition that is not. `mode` has the modes, for scenarios that touch things of
     their own.
@@ -39,14 +77,27 @@ class Recording(Declaring):
         self.trace: list[Step] = []
         self.blocked: tuple[Step, ...] = ()
         self.ready: list[Task] = []
+        self.awake: list[Task] = []
         self.values_taken = 0
         self._into: list[Access] = []
         self._scheduled = -1
         self._guarded = False
+        self._judged: Judged | None = None
 
-    def record(self) -> None:
-        """Record from now on."""
+    def record(self, *, strict: bool = False) -> None:
+        """Record from now on, with what rules read and keep; `strict` rules among them."""
         self.recording = True
+        self._judged = Judged(self.touch, strict=strict)
+
+    def declare_all(self) -> None:
+        """Claim that tasks record all that they share, what rules read among it (see `judged.py`)."""
+        self.declared = True
+        self._judged = None
+
+    def judge(self, event: Event) -> None:
+        """Record what an event of the current step is to the rules."""
+        if self._judged is not None:
+            self._judged.take(event)
 
     def touch(self, name: str, mode: Mode) -> None:
         """Record that the current step, or the condition being looked at, touches `name`."""
@@ -62,16 +113,33 @@ class Recording(Declaring):
         """End the step in progress. Return who may run, and note what their conditions read."""
         self._close_step()
         ready = []
+        awake = []
         for task in self.tasks:
             until = task.until
             if until is None:
                 ready.append(task)
+                awake.append(task)
                 continue
             self._into = task.awaits = []
-            if until():
+            may_run = until()
+            spin = task.spin
+            if spin is not None:
+                task.awaits = spin.read(self.trace, task.name)
+            if may_run:
                 ready.append(task)
+                if spin is None or spin.stirred:
+                    awake.append(task)
         self.ready = ready
+        self.awake = awake or ready
         return list(ready)
+
+    def option_of(self, task: "Task", *, carry_on: bool) -> int:
+        """Return which option of the choice being made stands for `task`, one of `ready`."""
+        index = self.ready.index(task)
+        if not carry_on:
+            return index
+        me = self.ready.index(self.current)
+        return 0 if index == me else index + (index < me)
 
     def _close_step(self) -> None:
         into = self._into
@@ -85,7 +153,7 @@ class Recording(Declaring):
                 self._scheduled,
                 tuple(self.choices[-taken:]) if taken else (),
                 tuple(self.options[-taken:]) if taken else (),
-                tuple([task.name for task in self.ready]),
+                tuple([task.name for task in self.awake]),
             )
         )
 
@@ -98,6 +166,7 @@ class Recording(Declaring):
         else:
             self._into = [] if chosen.wants is None else [chosen.wants]
         chosen.wants = None
+        chosen.spin = None
 
     def _note_blocked(self) -> None:
         self.blocked = tuple(
@@ -109,4 +178,4 @@ class Recording(Declaring):
 
 def _awaited(touched: list[Access]) -> list[Access]:
     """Return what a condition touched, as the touches of a condition."""
-    return [Access(name, Mode.AWAIT) if mode is Mode.READ else Access(name, mode) for name, mode in touched]
+    return [Access(name, Mode.AWAIT) if mode in _LOOKS else Access(name, mode) for name, mode in touched]

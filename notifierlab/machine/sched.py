@@ -14,14 +14,13 @@ number of a step is a stamp in the log, never something that a task can see.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine
-from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, NoReturn, Protocol, TypeVar, TypeVarTuple, Unpack
 
 from notifierlab import events
 from notifierlab.events import Event, Waiting
 from notifierlab.machine.access import Access, Mode
-from notifierlab.machine.recording import Recording
+from notifierlab.machine.blame import is_ours, place_of
+from notifierlab.machine.recording import Recording, Spin
 
 Args = TypeVarTuple("Args")
 T = TypeVar("T")
@@ -32,7 +31,6 @@ STEPS_MAX: Final = 100_000
 _CHILDREN_MAX: Final = 1000
 ANOTHER: Final = "another task to run"
 """What a task waits for that only wants somebody else to move (see `Machine.relax`)."""
-_HERE: Final = str(Path(__file__).parent.parent)
 
 
 class LabError(Exception):
@@ -75,6 +73,9 @@ class Task:
         "rcu_section",
         "seat",
         "send",
+        "spin",
+        "tried",
+        "tries",
         "until",
         "waits_for",
         "wants",
@@ -99,6 +100,10 @@ class Task:
         # and the lock that the pending step takes.
         self.awaits: list[Access] = []
         self.wants: Access | None = None
+        # How it tries again: pending, and the last time.
+        self.spin: Spin | None = None
+        self.tries = Spin()
+        self.tried = 0
         # The carrier's own: what it needs to resume this task.
         self.seat: Any = None
 
@@ -127,6 +132,8 @@ class Machine(Recording):
     ) -> None:
         super().__init__()
         self.steps = 0
+        # The step in which another task got the baton last.
+        self.handed_over = 0
         self.steps_max = steps_max
         self._pause_at = steps_max
         self._pause_every = steps_max
@@ -159,20 +166,34 @@ class Machine(Recording):
         """
         raise NotImplementedError
 
-    async def relax(self) -> None:
-        """cpu_relax, for a loop that tries again: let another task run first, if one can.
+    def trying(self) -> None:
+        """Say that the current task begins a try; if it fails, it will `relax` and try again."""
+        me = self.current
+        me.tried = self.handed_over
+        if self.recording:
+            me.tries = me.tries.anew(self.trace)
 
-        A loop that may carry on at once never lets the calm schedule end. What it sees
-        when it tries again at once is what it saw before, so no order is lost.
+    async def relax(self) -> None:
+        """cpu_relax, after a try that failed: go on once another task has run since it began.
+
+        It began with `trying`, or else when the task relaxed last. A loop that could always
+        try again at once would never let the calm schedule end; and where nobody ran, it
+        sees what it saw before, so no order is lost.
         """
         me = self.current
-        await self.step(lambda: self.current is not me, ANOTHER)
+        if self.recording:
+            me.spin = me.tries
+        await self.step(lambda: self.handed_over != me.tried, ANOTHER)
+        self.trying()
 
     def emit(self, make: Callable[[int, str, Unpack[Args]], Event], *args: *Args) -> None:
         """Make an event of the current step and task, and hand it on."""
         sink = self._sink
         if sink is not None:
-            sink(make(self.steps, self.current.name, *args))
+            event = make(self.steps, self.current.name, *args)
+            if self.recording:
+                self.judge(event)
+            sink(event)
 
     def choose(self, name: str, *values: T) -> T:
         """Take one of `values`; the first is the calm one (no signal, no failure)."""
@@ -308,14 +329,10 @@ class Machine(Recording):
                 self.current = chosen = ready[index]
         elif ready:
             self.current = chosen = ready[0]
-        elif any(task.away for task in self.tasks):
-            # The baton lies there until one of them comes back.
-            self.idle = True
-        elif me.waits_for is ANOTHER and me.until is not never:
-            # There is no other: trying again is all that is left.
-            pass
         else:
-            self._deadlock()
+            self._nobody_may_run()
+        if chosen is not me:
+            self.handed_over = steps
         if steps >= self._pause_at:
             self._pause()
         if recording:
@@ -342,10 +359,10 @@ class Machine(Recording):
         if isinstance(error, KeyboardInterrupt):
             self.interrupt()
             return
-        if isinstance(error, LabError) or not isinstance(error, Exception) or _is_ours(error):
+        if isinstance(error, LabError) or not isinstance(error, Exception) or is_ours(error):
             self.error = error
         else:
-            self.emit(events.TaskRaised, f"{type(error).__name__}: {error}", _place(error.__traceback__))
+            self.emit(events.TaskRaised, f"{type(error).__name__}: {error}", place_of(error.__traceback__))
         self.end("raised")
 
     def interrupt(self) -> None:
@@ -384,6 +401,15 @@ class Machine(Recording):
         if self._in_pause is not None:
             self._in_pause()
 
+    def _nobody_may_run(self) -> None:
+        me = self.current
+        if any(task.away for task in self.tasks):
+            # The baton lies there until one of them comes back.
+            self.idle = True
+        elif me.waits_for is not ANOTHER or me.until is never:
+            self._deadlock()
+        # Else there is no other: trying again is all that is left.
+
     def _deadlock(self) -> NoReturn:
         self.emit(events.Deadlocked, self._waiting())
         if self.recording:
@@ -398,26 +424,6 @@ class Machine(Recording):
             else Waiting(task.name, "", ())
             for task in self.tasks
         )
-
-
-def _is_ours(error: Exception) -> bool:
-    """Whether it is an assertion of the bench that failed, not one of a driver or scenario."""
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    raised_here = traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(_HERE)
-    return isinstance(error, AssertionError) and raised_here
-
-
-def _place(traceback: TracebackType | None) -> str:
-    """Return `file:line` of the innermost frame that is not the bench's own."""
-    place = "?"
-    while traceback is not None:
-        file = traceback.tb_frame.f_code.co_filename
-        if not file.startswith(_HERE) or place == "?":
-            place = f"{Path(file).name}:{traceback.tb_lineno}"
-        traceback = traceback.tb_next
-    return place
 
 
 def never() -> bool:

@@ -19,6 +19,7 @@ from typing import cast, ClassVar, NamedTuple
 
 from notifierlab.events import PAGE_SIZE, Va
 from notifierlab.machine.locks import SpinLock
+from notifierlab.machine.watched import lab_dict, watch, Watched
 from notifierlab.mm.page import Page
 from notifierlab.mm.vma import MmStruct
 
@@ -80,7 +81,7 @@ class MmuNotifier:
         """Drop every translation and make none any more: the mm is going away."""
 
 
-class Node:
+class Node(Watched):
     """The link of one registration in its mm's list (an hlist_node).
 
     Unlinking leaves `next` alone: a walker that stands on the node goes on from there.
@@ -88,6 +89,7 @@ class Node:
     and reads as hashed for ever.
     """
 
+    WATCHED = ("hashed", "next", "poisoned", "ready")
     __slots__ = ("hashed", "mn", "next", "poisoned", "ready")
 
     def __init__(self, mn: MmuNotifier) -> None:
@@ -99,9 +101,10 @@ class Node:
         self.ready = False
 
 
-class MmuNotifierMm:
+class MmuNotifierMm(Watched):
     """struct mmu_notifier_mm: an mm's list of notifiers and the lock of its writers."""
 
+    WATCHED = ("first", "ready")
     __slots__ = ("first", "lock", "nodes", "ready")
 
     def __init__(self, mm: MmStruct) -> None:
@@ -110,7 +113,9 @@ class MmuNotifierMm:
         # Whether list head and lock are initialised yet.
         self.ready = False
         # The node inside each driver object (container_of, the other way round).
-        self.nodes: dict[MmuNotifier, Node] = {}
+        machine = mm.host.machine
+        self.nodes: dict[MmuNotifier, Node] = lab_dict(machine, f"{mm.name}.nodes")
+        watch(self, machine, f"{mm.name}.mmu_notifier_mm")
 
     def walk(self) -> Iterator[Node]:
         """Follow the links as they stand at each step (hlist_for_each_entry_rcu)."""

@@ -13,6 +13,8 @@ The order of exit_mmap (K 1.6), without mmap_sem, for nobody has the mm any more
 """
 
 from notifierlab.events import ExitBegun, ExitDone, MmUsersChanged
+from notifierlab.machine.access import Mode
+from notifierlab.machine.watched import bare, put_bare
 from notifierlab.mm.registration import mmdrop, mmu_notifier_release
 from notifierlab.mm.unmap import unmap_all
 from notifierlab.mm.vma import MmStruct
@@ -22,17 +24,21 @@ from notifierlab.mm.vma_ops import remove_vma
 async def mmget(mm: MmStruct) -> None:
     """One more user of the memory; the caller is one, or knows one."""
     await mm.host.machine.step()
-    if mm.mm_users <= 0:
+    users = bare(mm, "mm_users")
+    if users <= 0:
         mm.host.machine.bug("mmget", f"{mm.name} has no users any more", mm.name)
-    _add_users(mm, 1)
+    _add_users(mm, 1, Mode.ADD if users > 0 else Mode.WRITE)
 
 
 async def mmget_not_zero(mm: MmStruct) -> bool:
     """get_task_mm: become a user, unless the mm is dying already."""
     await mm.host.machine.step()
-    if mm.mm_users <= 0:
+    if bare(mm, "mm_users") <= 0:
+        _touch_users(mm, Mode.READ)
+        mm.host.machine.touch(f"{mm.name}.last_user", Mode.READ)
         return False
-    _add_users(mm, 1)
+    _add_users(mm, 1, Mode.ADD)
+    mm.host.machine.touch(f"{mm.name}.last_user", Mode.READ)
     return True
 
 
@@ -40,15 +46,27 @@ async def mmput(mm: MmStruct) -> None:
     """One user less; the last one takes the memory down. May sleep."""
     mm.host.machine.might_sleep("mmput")
     await mm.host.machine.step()
-    _add_users(mm, -1)
-    if mm.mm_users == 0:
+    left = bare(mm, "mm_users") - 1
+    _add_users(mm, -1, Mode.ADD if left > 0 else Mode.WRITE)
+    if left <= 1:
+        # For those who become a user only if there is one: without them it was the last.
+        mm.host.machine.touch(f"{mm.name}.last_user", Mode.INSERT if left else Mode.WRITE)
+    if left == 0:
         await exit_mmap(mm)
         await mmdrop(mm)
 
 
-def _add_users(mm: MmStruct, n: int) -> None:
-    mm.mm_users += n
-    mm.host.machine.emit(MmUsersChanged, mm.name, mm.mm_users)
+def _add_users(mm: MmStruct, n: int, mode: Mode) -> None:
+    _touch_users(mm, mode)
+    users = bare(mm, "mm_users") + n
+    put_bare(mm, "mm_users", users)
+    mm.host.machine.emit(MmUsersChanged, mm.name, users)
+
+
+def _touch_users(mm: MmStruct, mode: Mode) -> None:
+    machine = mm.host.machine
+    if machine.recording:
+        machine.touch(f"{mm.name}.mm_users", mode)
 
 
 async def exit_mmap(mm: MmStruct) -> None:

@@ -212,7 +212,7 @@ async def _reuse_shared(mm: MmStruct, va: Va, page: Page, ptl: SpinLock) -> None
     # Writeback holds the page lock from cleaning the ptes to clearing the page's dirty
     # flag: whoever set a dirty pte in between must set the flag after that.
     host.machine.might_sleep("wait_on_page_locked")
-    await host.machine.step(page.lock_of(host.machine).is_free, page.lock_of(host.machine).name)
+    await page.lock_of(host.machine).wait_free()
     host.memory.set_page_dirty(page, mm.name)
     await host.memory.put(page, mm.name)
 

@@ -14,6 +14,7 @@ from typing import cast, Final, NamedTuple
 
 from notifierlab.events import CpuAccessed, MmCreated, MmForked, PAGE_SIZE, Va
 from notifierlab.machine.sched import LabError, Machine
+from notifierlab.machine.watched import watch
 from notifierlab.mm import exit as mm_exit
 from notifierlab.mm.callbacks import MmuNotifier
 from notifierlab.mm.fault import handle_mm_fault, VM_FAULT_SIGBUS
@@ -61,6 +62,7 @@ class Mm(MmStruct):
         super().__init__(host, name)
         # Below it there is no hole that mmap has not seen (free_area_cache).
         self._free_area_cache = MMAP_BASE
+        watch(self, host.machine, name)
         host.machine.emit(MmCreated, name)
 
     @property

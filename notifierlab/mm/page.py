@@ -18,8 +18,10 @@ Model: a frame is handed out cleared, and no allocation fails.
 from typing import ClassVar, Final, NamedTuple
 
 from notifierlab.events import PageAllocated, PageDirtied, PageFreed, PageGot, PagePut
+from notifierlab.machine.access import Mode
 from notifierlab.machine.locks import BitLock
 from notifierlab.machine.sched import Machine
+from notifierlab.machine.watched import bare, put_bare, watch, Watched
 
 FRAMES_PER_CPU_SHIFT: Final = 20
 """Frame numbers of a CPU begin at its task's index shifted by this."""
@@ -48,9 +50,21 @@ class PageOwner:
     name: str
 
 
-class Page:
+class Page(Watched):
     """struct page. The object stays for ever; `gen` counts its lives."""
 
+    WATCHED = (
+        "content",
+        "dirty",
+        "gen",
+        "index",
+        "isolated",
+        "mapcount",
+        "mapping",
+        "referenced",
+        "refs",
+        "swap_slot",
+    )
     __slots__ = (
         "_lock",
         "content",
@@ -103,7 +117,7 @@ class Memory:
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        self.zero_page = Page(0)
+        self.zero_page = watch(Page(0), machine, "page0")
         self.zero_page.gen = 1
         self.zero_page.refs = 1  # The kernel's own; it never goes.
         self._freelists: dict[int, list[Page]] = {}
@@ -126,32 +140,41 @@ class Memory:
     async def get(self, page: Page, holder: str) -> None:
         """get_page: one more reference. The caller knows that the page is not free."""
         await self.machine.step()
-        if page.refs <= 0:
+        before = self._refs(page)
+        if before <= 0:
             self.machine.bug("get_page", "reference taken on a free page", f"pfn {page.pfn}")
-        page.refs += 1
-        self.machine.emit(PageGot, page.pfn, page.refs, holder)
+        self._count(page, before + 1, Mode.ADD if before > 0 else Mode.WRITE)
+        self.machine.emit(PageGot, page.pfn, before + 1, holder)
 
     async def get_unless_zero(self, page: Page, holder: str) -> bool:
         """get_page_unless_zero: for callers who found the page without a reference."""
         await self.machine.step()
-        if page.refs == 0:
-            return False
-        page.refs += 1
-        self.machine.emit(PageGot, page.pfn, page.refs, holder)
-        return True
+        before = self._refs(page)
+        # Whoever takes one this way need not know that the page is not free: so a put, which
+        # might be the last one, must not change places with it.
+        self._count(page, before + 1 if before else 0, Mode.ADD if before else Mode.READ)
+        self._touch_last(page, Mode.READ)
+        if before:
+            self.machine.emit(PageGot, page.pfn, before + 1, holder)
+        return bool(before)
 
     async def put(self, page: Page, holder: str) -> bool:
         """put_page: drop a reference; the last one frees the page (true)."""
         await self.machine.step()
-        if page.refs <= 0:
+        left = self._refs(page) - 1
+        if left < 0:
+            self._count(page, left + 1, Mode.WRITE)
             self.machine.bug("put_page", "reference dropped on a free page", f"pfn {page.pfn}")
             return False
-        page.refs -= 1
-        self.machine.emit(PagePut, page.pfn, page.refs, holder)
-        if page.refs == 0:
+        # References come and go in any order; only the last put sees that it is the last.
+        self._count(page, left, Mode.ADD if left else Mode.WRITE)
+        if left <= 1:
+            # For those who take one only if there is any left: without them it was the last.
+            self._touch_last(page, Mode.INSERT if left else Mode.WRITE)
+        self.machine.emit(PagePut, page.pfn, left, holder)
+        if left == 0:
             self._free(page)
-            return True
-        return False
+        return left == 0
 
     async def freeze_refs(self, page: Page, refs: int) -> bool:
         """page_freeze_refs: if exactly `refs` are held, make the page look free.
@@ -163,12 +186,14 @@ class Memory:
         if page.refs != refs:
             return False
         page.refs = 0
+        self._touch_last(page, Mode.WRITE)
         return True
 
     def unfreeze_refs(self, page: Page, refs: int) -> None:
         """page_unfreeze_refs: the inverse of `freeze_refs`."""
         assert page.refs == 0
         page.refs = refs
+        self._touch_last(page, Mode.WRITE)
 
     async def free_frozen(self, page: Page, *holders: str) -> None:
         """Free a frozen page: the references of `holders` are dropped in one go."""
@@ -190,12 +215,26 @@ class Memory:
         self._contents_made[task.index] = count
         return Content(task.name, count, value)
 
+    def _refs(self, page: Page) -> int:
+        return bare(page, "refs") if self.machine.recording else page.refs
+
+    def _count(self, page: Page, refs: int, mode: Mode) -> None:
+        if self.machine.recording:
+            self.machine.touch(f"page{page.pfn}.refs", mode)
+            put_bare(page, "refs", refs)
+        else:
+            page.refs = refs
+
+    def _touch_last(self, page: Page, mode: Mode) -> None:
+        self.machine.touch(f"page{page.pfn}.last", mode)
+
     def _new_frame(self) -> Page:
         cpu = self.machine.current.index
         # Frame 0 is the zero page, so counting begins at one.
         n = self._frames_made.get(cpu, 0) + 1
         self._frames_made[cpu] = n
-        return Page((cpu << FRAMES_PER_CPU_SHIFT) + n)
+        pfn = (cpu << FRAMES_PER_CPU_SHIFT) + n
+        return watch(Page(pfn), self.machine, f"page{pfn}")
 
     def _free(self, page: Page) -> None:
         # free_pages_check: a free page that a pte still shows is a "bad page state".

@@ -13,6 +13,7 @@ from typing import Final
 from notifierlab.events import PteCleared, PteDowngraded, PteSet, PteUpgraded, Va
 from notifierlab.machine.locks import SpinLock
 from notifierlab.machine.sched import Machine
+from notifierlab.machine.watched import lab_dict, watch, Watched
 from notifierlab.mm.page import Page
 
 PMD_SHIFT: Final = 21
@@ -21,12 +22,13 @@ PMD_SHIFT: Final = 21
 PMD_SIZE: Final = 1 << PMD_SHIFT
 
 
-class Pte:
+class Pte(Watched):
     """A page table entry: a present page, a swap slot, or neither (none).
 
     The object is the slot in the table, so whoever keeps it sees later changes.
     """
 
+    WATCHED = ("dirty", "page", "swap", "write", "young")
     __slots__ = ("dirty", "page", "swap", "write", "young")
 
     def __init__(self, page: Page | None, *, write: bool = False, dirty: bool = False, swap: int | None = None) -> None:
@@ -57,7 +59,7 @@ class PageTable:
         self.machine = machine
         self.mm_name = mm_name
         # By pmd: the ptes of 2 MiB, by address. No key, no page-table page.
-        self._tables: dict[int, dict[int, Pte]] = {}
+        self._tables: dict[int, dict[int, Pte]] = lab_dict(machine, f"{mm_name}.pmds")
         self._locks: dict[int, SpinLock] = {}
 
     def ptl(self, va: Va) -> SpinLock:
@@ -85,17 +87,17 @@ class PageTable:
     async def set(self, va: Va, page: Page, write: bool, dirty: bool = False) -> Pte:
         """Make a none or swap pte present, young from the start."""
         await self.machine.step()
-        table = self._tables.setdefault(va >> PMD_SHIFT, {})
+        table = self._table(va)
         old = table.get(va)
         assert old is None or old.page is None, f"{self.mm_name} {va:#x} is present already: {old}"
-        pte = table[va] = Pte(page, write=write, dirty=dirty)
+        pte = table[va] = self._pte(va, Pte(page, write=write, dirty=dirty))
         self.machine.emit(PteSet, self.mm_name, va, page.pfn, write)
         return pte
 
     async def set_swap(self, va: Va, slot: int) -> None:
         """Put a swap entry where nothing is present."""
         await self.machine.step()
-        self._tables.setdefault(va >> PMD_SHIFT, {})[va] = Pte(None, swap=slot)
+        self._table(va)[va] = self._pte(va, Pte(None, swap=slot))
 
     async def clear(self, va: Va, win: str, notify: str) -> Pte:
         """ptep_get_and_clear: take a present pte away and return it."""
@@ -151,6 +153,17 @@ class PageTable:
             for va in sorted(table):
                 if table[va].page is not None:
                     yield Va(va), table[va]
+
+    def _table(self, va: Va) -> dict[int, Pte]:
+        """The page-table page that covers `va`, made when it is first needed."""
+        pmd = va >> PMD_SHIFT
+        table = self._tables.get(pmd)
+        if table is None:
+            table = self._tables[pmd] = lab_dict(self.machine, f"{self.mm_name}.pt{pmd:x}")
+        return table
+
+    def _pte(self, va: Va, pte: Pte) -> Pte:
+        return watch(pte, self.machine, f"{self.mm_name}.pte{va:x}")
 
     def _present(self, va: Va) -> Pte:
         pte = self._tables[va >> PMD_SHIFT][va]

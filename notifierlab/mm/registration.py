@@ -24,6 +24,7 @@ from notifierlab.events import (
     UnregisterDone,
     Va,
 )
+from notifierlab.machine.watched import watch
 from notifierlab.mm.callbacks import MmuNotifier, MmuNotifierMm, Node, Range
 from notifierlab.mm.notifier import call
 from notifierlab.mm.take_all import mm_drop_all_locks, mm_take_all_locks
@@ -95,7 +96,7 @@ async def _insert(mm: MmStruct, mn: MmuNotifier, spare: MmuNotifierMm) -> None:
         spare.ready = True
     if not mm.host.mutated("register-skips-mm-count"):
         await mmgrab(mm)
-    node = listeners.nodes[mn] = Node(mn)
+    node = listeners.nodes[mn] = watch(Node(mn), machine, f"{mm.name}.node({mn.name})")
     await listeners.lock.acquire()
     if mm.host.mutated("tail-insertion"):
         listeners.add_tail(node)

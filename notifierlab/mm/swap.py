@@ -9,6 +9,7 @@ numbers are per CPU (as frames are), so independent allocations stay independent
 
 from typing import Final
 
+from notifierlab.machine.watched import watch
 from notifierlab.mm.page import Page
 from notifierlab.mm.vma import HostServices, SwapSlot
 
@@ -27,8 +28,8 @@ async def get_swap_page(host: HostServices) -> int:
         n = swap.slots_made.get(cpu, 0) + 1
         swap.slots_made[cpu] = n
         slot = (cpu << _SLOTS_PER_CPU_SHIFT) + n
-        swap.slots[slot] = SwapSlot()
-        swap.slots[slot].count = 1
+        entry = swap.slots[slot] = watch(SwapSlot(), host.machine, f"slot{slot}")
+        entry.count = 1
     return slot
 
 

@@ -18,6 +18,7 @@ from typing import ClassVar, Final, Protocol, TYPE_CHECKING, TypeVar
 from notifierlab.events import ADDRESS_MAX, CpuTlbFlushed, HeadRead, PAGE_SIZE, Va
 from notifierlab.machine.locks import Mutex, Rcu, RwSem, SpinLock
 from notifierlab.machine.sched import Machine
+from notifierlab.machine.watched import lab_dict, lab_list, watch, Watched
 from notifierlab.mm.page import Content, Memory, Page, PageOwner, ZERO
 from notifierlab.mm.pagetable import PageTable
 from notifierlab.mm.profile import Profile
@@ -64,8 +65,10 @@ class HostServices(Protocol):
         """Take one of `values` as a choice of the run; the first is the calm one."""
 
 
-class MmStruct:
+class MmStruct(Watched):
     """struct mm_struct, as far as the rmap and the unmapping paths see it."""
+
+    WATCHED = ("_free_area_cache", "mm_count", "mm_users", "mmu_notifier_mm")
 
     def __init__(self, host: HostServices, name: str) -> None:
         machine = host.machine
@@ -77,7 +80,7 @@ class MmStruct:
         self.page_table_lock = SpinLock(machine, f"{name}.page_table_lock", "page_table_lock")
         self.page_table = PageTable(machine, name)
         # By address.
-        self.vmas: list[Vma] = []
+        self.vmas: list[Vma] = lab_list(machine, f"{name}.vmas")
         # Who may use the memory, and who may look at the struct (`mm/notifier.py`).
         self.mm_users = 1
         self.mm_count = 1
@@ -96,13 +99,14 @@ class MmStruct:
         return f"<{self.name}>"
 
 
-class Vma:
+class Vma(Watched):
     """struct vm_area_struct: `[start, end)` of `mm`, beginning at page `pgoff`.
 
     For anonymous memory `pgoff` is the linear index `start / PAGE_SIZE` at the time of
     mmap; together with a page's index it gives the page's address.
     """
 
+    WATCHED = ("anon_vma", "end", "pgoff", "start", "truncate_count", "writable")
     __slots__ = (
         "anon_vma",
         "end",
@@ -143,6 +147,7 @@ class Vma:
         # Which unmap_mapping_range was here last, or where it broke off (an address,
         # negative); under the file's i_mmap_lock.
         self.truncate_count = 0
+        watch(self, mm.host.machine, name)
 
     @property
     def pages(self) -> int:
@@ -170,13 +175,14 @@ def _i_mmap_key(vma: Vma) -> tuple[int, str, str]:
     return vma.pgoff, vma.mm.name, vma.name
 
 
-class AddressSpace(PageOwner):
+class AddressSpace(PageOwner, Watched):
     """struct address_space: a file's page cache, and who maps it.
 
     A page of the cache is held by `cache`. What the file holds beyond the cache (its
     disk) is a content token a page.
     """
 
+    WATCHED = ("all_locks", "size", "truncate_count")
     __slots__ = (
         "_i_mmap",
         "all_locks",
@@ -201,14 +207,15 @@ class AddressSpace(PageOwner):
         self.i_mutex = Mutex(machine, f"{name}.i_mutex", "i_mutex")
         # Protects `i_mmap` and `truncate_count`.
         self.i_mmap_lock = SpinLock(machine, f"{name}.i_mmap_lock", "i_mmap_lock")
-        self._i_mmap: list[Vma] = []
+        self._i_mmap: list[Vma] = lab_list(machine, f"{name}.i_mmap")
         self.truncate_count = 0
         # The bit AS_MM_ALL_LOCKS; under mm_all_locks_mutex.
         self.all_locks = False
         # Changes of `pages` are under the tree_lock.
         self.tree_lock = SpinLock(machine, f"{name}.tree_lock", "tree_lock")
-        self.pages: dict[int, Page] = {}
-        self.disk: dict[int, Content] = {}
+        self.pages: dict[int, Page] = lab_dict(machine, f"{name}.pages")
+        self.disk: dict[int, Content] = lab_dict(machine, f"{name}.disk")
+        watch(self, machine, name)
 
     def i_mmap_insert(self, vma: Vma) -> None:
         """vma_prio_tree_insert; the caller holds `i_mmap_lock`."""
@@ -239,13 +246,14 @@ class AddressSpace(PageOwner):
         return f"<file {self.name}>"
 
 
-class AnonVma(PageOwner):
+class AnonVma(PageOwner, Watched):
     """struct anon_vma: the vmas in which its pages can stand, in list order.
 
     The list and the tag (the low bit of head.next) belong to `lock`: the list may be
     read only under it, because mm_take_all_locks keeps its tag in the very pointer.
     """
 
+    WATCHED = ("freed", "tagged")
     __slots__ = ("_vmas", "freed", "host", "lock", "name", "tagged")
     anon: ClassVar[bool] = True
 
@@ -256,7 +264,8 @@ class AnonVma(PageOwner):
         self.tagged = False
         # Its slab frees by RCU: whoever found it through a page may still lock it.
         self.freed = False
-        self._vmas: list[Vma] = []
+        self._vmas: list[Vma] = lab_list(host.machine, f"{name}.vmas")
+        watch(self, host.machine, name)
 
     def vmas(self) -> tuple[Vma, ...]:
         """Follow head.next to the vmas; the caller holds `lock` until it is through."""
@@ -280,9 +289,10 @@ class AnonVma(PageOwner):
         return f"<{self.name}>"
 
 
-class SwapSlot:
+class SwapSlot(Watched):
     """One slot of the swap device: `count` swap ptes and caches refer to it."""
 
+    WATCHED = ("content", "count", "page")
     __slots__ = ("content", "count", "page")
 
     def __init__(self) -> None:
@@ -302,5 +312,5 @@ class SwapSpace:
         self.swap_lock = SpinLock(machine, "swap_lock", "swap_lock")
         # Protects which page is in the cache.
         self.tree_lock = SpinLock(machine, "swap.tree_lock", "tree_lock")
-        self.slots: dict[int, SwapSlot] = {}
+        self.slots: dict[int, SwapSlot] = lab_dict(machine, "swap")
         self.slots_made: dict[int, int] = {}

@@ -1,0 +1,247 @@
+"""Objects that tell a recording machine by themselves who looks at them and who changes them.
+
+The host is written as plain code over plain objects. Whatever tasks share must be recorded
+all the same, or a search leaves orders out that matter; and what is to be recorded by hand
+is forgotten somewhere. So a shared object is *watched*: while a machine records, each look
+at a field is a `READ` and each change a `WRITE` of `name.field`, and a list or dict that
+tasks share is of a kind that says the same of itself. While nobody records, all of them
+are what they look like: plain slots, lists and dicts, at no cost.
+
+    a field               READ, WRITE; a value that stands there already is no change: READ
+    a list                READ and WRITE of the whole
+    a dict, one key       READ and WRITE of `name[key]`
+    a dict, all of it     READ of `name`; a key that comes or goes is an INSERT
+
+Whoever knows more (references commute) says so and touches by hand (`bare`).
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, Final, Protocol, TypeVar
+
+from notifierlab.machine.access import Mode
+
+K = TypeVar("K")
+V = TypeVar("V")
+W = TypeVar("W", bound="Watched")
+
+_VALUES: Final = (int, str, tuple)
+
+
+class Hears(Protocol):
+    """What is told of touches: a machine."""
+
+    @property
+    def recording(self) -> bool:
+        """Whether it wants to know."""
+
+    def touch(self, name: str, mode: Mode) -> None:
+        """Take note of a touch."""
+
+
+class Watched:
+    """An object some of whose fields tasks share: those in `WATCHED`."""
+
+    __slots__ = ("known_as", "tells")
+    WATCHED: ClassVar[tuple[str, ...]] = ()
+
+    known_as: str
+    tells: Callable[[str, Mode], None]
+
+
+def watch(thing: W, machine: Hears, name: str) -> W:
+    """Let `machine` hear of the fields of `thing`, which it knows as `name`; return it.
+
+    To be called when `thing` is made and nobody else has it. Does nothing unless the
+    machine records.
+    """
+    if machine.recording:
+        thing.known_as = name
+        thing.tells = machine.touch
+        thing.__class__ = _watching(type(thing))
+    return thing
+
+
+def bare(thing: Watched, field: str) -> Any:
+    """Return the value of a field without a touch, for whoever touches by hand."""
+    kind = type(thing)
+    watching = kind.__dict__.get(field)
+    return watching.peek(thing) if isinstance(watching, _WatchedField) else getattr(thing, field)
+
+
+def put_bare(thing: Watched, field: str, value: object) -> None:
+    """Set a field without a touch, for whoever touches by hand."""
+    watching = type(thing).__dict__.get(field)
+    if isinstance(watching, _WatchedField):
+        watching.poke(thing, value)
+    else:
+        setattr(thing, field, value)
+
+
+class _WatchedField:
+    """One field of a watched object: the slot (or entry of `__dict__`) behind a touch."""
+
+    def __init__(self, kind: type, field: str) -> None:
+        slot = getattr(kind, field, None)
+        self._field = field
+        self._suffix = f".{field}"
+        self._slot: Any = slot if hasattr(slot, "__set__") else None
+
+    def peek(self, thing: Any) -> Any:
+        return thing.__dict__[self._field] if self._slot is None else self._slot.__get__(thing)
+
+    def poke(self, thing: Any, value: object) -> None:
+        if self._slot is None:
+            thing.__dict__[self._field] = value
+        else:
+            self._slot.__set__(thing, value)
+
+    def __get__(self, thing: Any, kind: type) -> Any:
+        thing.tells(thing.known_as + self._suffix, Mode.READ)
+        return self.peek(thing)
+
+    def __set__(self, thing: Any, value: object) -> None:
+        thing.tells(thing.known_as + self._suffix, Mode.READ if _same(self.peek(thing), value) else Mode.WRITE)
+        self.poke(thing, value)
+
+
+def _same(old: object, new: object) -> bool:
+    return old is new or (type(old) is type(new) and isinstance(new, _VALUES) and old == new)
+
+
+_WATCHING: Final[dict[type[Watched], type[Any]]] = {}
+
+
+def _watching(kind: type[Watched]) -> type[Any]:
+    """Return the class of watched objects of `kind`: the same layout, with fields that tell."""
+    watching = _WATCHING.get(kind)
+    if watching is None:
+        members: dict[str, object] = {field: _WatchedField(kind, field) for field in kind.WATCHED}
+        members |= {"__slots__": (), "__module__": kind.__module__}
+        watching = _WATCHING[kind] = type(kind.__name__, (kind,), members)
+    return watching
+
+
+# --- containers -----------------------------------------------------------------------
+
+
+def lab_list(machine: Hears, name: str) -> list[V]:
+    """Return an empty list that tasks may share."""
+    return _List(machine, name) if machine.recording else []
+
+
+def lab_dict(machine: Hears, name: str) -> dict[K, V]:
+    """Return an empty dict that tasks may share; nobody may care in which order its keys came."""
+    return _Dict(machine, name) if machine.recording else {}
+
+
+class _List(list[V]):
+    """A list that tells of itself, as a whole."""
+
+    __slots__ = ("_name", "_touch")
+
+    def __init__(self, machine: Hears, name: str) -> None:
+        super().__init__()
+        self._touch = machine.touch
+        self._name = name
+
+
+def _telling(method: str, mode: Mode) -> Callable[..., Any]:
+    plain = getattr(list, method)
+
+    def tell(self: _List[Any], *args: Any) -> Any:
+        self._touch(self._name, mode)
+        return plain(self, *args)
+
+    return tell
+
+
+for _method in ("__getitem__", "__iter__", "__len__", "__contains__", "index", "__eq__"):
+    setattr(_List, _method, _telling(_method, Mode.READ))
+for _method in ("__setitem__", "__delitem__", "append", "insert", "remove", "pop", "clear", "extend", "sort"):
+    setattr(_List, _method, _telling(_method, Mode.WRITE))
+
+
+class _Dict(dict[K, V]):
+    """A dict that tells of each key by itself."""
+
+    __slots__ = ("_name", "_touch")
+
+    def __init__(self, machine: Hears, name: str) -> None:
+        super().__init__()
+        self._touch = machine.touch
+        self._name = name
+
+    def _tell(self, key: object, mode: Mode) -> None:
+        self._touch(f"{self._name}[{getattr(key, 'name', key)}]", mode)
+
+    def _changes(self, key: K) -> None:
+        """A key comes or goes."""
+        self._tell(key, Mode.WRITE)
+        self._touch(self._name, Mode.INSERT)
+
+    def _all(self) -> None:
+        self._touch(self._name, Mode.READ)
+        for key in dict.__iter__(self):
+            self._tell(key, Mode.READ)
+
+    def __getitem__(self, key: K) -> V:
+        self._tell(key, Mode.READ)
+        return super().__getitem__(key)
+
+    def get(self, key: K, default: Any = None) -> Any:
+        self._tell(key, Mode.READ)
+        return super().get(key, default)
+
+    def __contains__(self, key: object) -> bool:
+        self._tell(key, Mode.READ)
+        return super().__contains__(key)
+
+    def __setitem__(self, key: K, value: V) -> None:
+        if not dict.__contains__(self, key):
+            self._changes(key)
+        else:
+            self._tell(key, Mode.READ if _same(dict.__getitem__(self, key), value) else Mode.WRITE)
+        super().__setitem__(key, value)
+
+    def __delitem__(self, key: K) -> None:
+        self._changes(key)
+        super().__delitem__(key)
+
+    def setdefault(self, key: K, default: Any = None) -> Any:
+        if dict.__contains__(self, key):
+            self._tell(key, Mode.READ)
+        else:
+            self._changes(key)
+        return super().setdefault(key, default)
+
+    def pop(self, key: K, *default: Any) -> Any:
+        if dict.__contains__(self, key):
+            self._changes(key)
+        else:
+            self._tell(key, Mode.READ)
+        return super().pop(key, *default)
+
+    def clear(self) -> None:
+        for key in dict.__iter__(self):
+            self._changes(key)
+        super().clear()
+
+    def __iter__(self) -> Iterator[K]:
+        self._all()
+        return super().__iter__()
+
+    def __len__(self) -> int:
+        self._touch(self._name, Mode.READ)
+        return super().__len__()
+
+    def values(self) -> Any:
+        self._all()
+        return super().values()
+
+    def items(self) -> Any:
+        self._all()
+        return super().items()
+
+    def keys(self) -> Any:
+        self._all()
+        return super().keys()
