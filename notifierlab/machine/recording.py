@@ -23,7 +23,7 @@ class Recording(Declaring):
     touch that are left in a deadlock; `ready` is who may run at the choice being made.
     `declared` is claimed by a scenario all of whose touches are recorded, and lost with
     a condition that is not. `mode` has the modes, for scenarios that touch things of
-    their own.
+    their own. `wide` are the tasks a condition of which was seen to read more than one object.
     """
 
     mode: ClassVar = Mode
@@ -39,6 +39,7 @@ class Recording(Declaring):
         self.trace: list[Step] = []
         self.blocked: tuple[Step, ...] = ()
         self.ready: list[Task] = []
+        self.wide: dict[str, None] = {}
         self.values_taken = 0
         self._into: list[Access] = []
         self._scheduled = -1
@@ -67,9 +68,11 @@ class Recording(Declaring):
             if until is None:
                 ready.append(task)
                 continue
-            self._into = task.awaits = []
+            self._into = task.awaits = into = []
             if until():
                 ready.append(task)
+            if len(into) > 1 and len({name for name, mode in into if mode is not Mode.AFTER}) > 1:
+                self.wide[task.name] = None
         self.ready = ready
         return list(ready)
 
