@@ -42,7 +42,7 @@ class _Node:
         self.waiting: list[list[Taken]] = []
         self.loose: dict[Label, None] = {}
         self.loosened = False
-        self.open: dict[str, None] = {}
+        self.open: dict[str, bool] = {}
 
     def is_asleep(self, task: str) -> bool:
         """Tell whether a task sleeps here, with all the values that its step may choose."""
@@ -149,12 +149,13 @@ class Dpor:
             if node.loosened:
                 node.loose[taken.label] = None
             if taken.arity and not node.is_asleep(taken.task):
-                if running.values is None:
-                    closing = Branch(taken.task, None)
+                if running.values is None or (running.leaf and not running.values):
+                    closing = Branch(taken.task)
                     closing.waiting, waiting = waiting, []
                     node.plan.insert(0, closing)
                 else:
-                    node.open[taken.task] = None
+                    must = running.values != taken.values or node.open.get(taken.task, False)
+                    node.open[taken.task] = must
         node.loosened = False
         for steps in waiting:
             self._plan(node, steps)
@@ -163,26 +164,20 @@ class Dpor:
         """Take the next branch planned at a point, leaving out those that were covered since."""
         while node.plan:
             branch = node.plan.pop(0)
-            if branch.values is None:
-                if not node.is_asleep(branch.task):
-                    return branch
-                self._give_back(node, branch)
-            elif (branch.task, branch.values) not in node.sleep:
+            if (branch.task, branch.values) not in node.sleep and not (branch.leaf and node.is_asleep(branch.task)):
                 return branch
-        for task in node.open:
-            if not node.is_asleep(task):
-                return Branch(task, None)
+            for steps in branch.waiting:
+                self._plan(node, steps)
+        full = [task for task in dict.fromkeys(task for task, _ in node.sleep) if node.is_asleep(task)]
+        for task, must in node.open.items():
+            if task not in full and (must or not full or node.loose):
+                return Branch(task)
         return None
 
     def _run_next(self, node: _Node, branch: Branch) -> None:
         node.running = branch
         node.taken = None
         node.waiting, branch.waiting = branch.waiting, []
-
-    def _give_back(self, node: _Node, branch: Branch) -> None:
-        """Plan for themselves what seemed to be covered by a branch that is not tried."""
-        for steps in branch.waiting:
-            self._plan(node, steps)
 
     def _plan(self, node: _Node, steps: list[Taken]) -> None:
         """Plan an order at a point, unless it is covered there."""
@@ -252,7 +247,7 @@ class Dpor:
         if node.sleep:
             sleeping = {task for task, _ in node.sleep}
             awake = [name for name in awake if name not in sleeping] or awake
-        return Branch(awake[0] if self._draw is None else self._draw.choice(awake), None)
+        return Branch(awake[0] if self._draw is None else self._draw.choice(awake))
 
     def _choose_value(self, machine: Machine, step: int, options: int) -> int:
         node = self._reach(machine.trace, step)
@@ -263,11 +258,11 @@ class Dpor:
         if self._picked_in != step:
             self._picked_in, self._picked = step, []
         at = len(self._picked)
-        values = node.running.values
-        if values is not None:
-            value = min(values[at], options - 1) if at < len(values) else 0
+        values = node.running.values or ()
+        known = known_of(node.sleep, task) if node.running.leaf else {}
+        if at < len(values) and values[at] < options and not asleep(known, (*self._picked, values[at])):
+            value = values[at]
         else:
-            known = known_of(node.sleep, task)
             left = [value for value in range(options) if not asleep(known, (*self._picked, value))] or [0]
             value = left[0] if self._draw is None else self._draw.choice(left)
         self._picked.append(value)
@@ -311,7 +306,7 @@ class Dpor:
         if before.loose:
             node.loose = {label: None for label in before.loose if label in sleep}
         self._stack.append(node)
-        if running.values is None and before.waiting:
+        if running.leaf and before.waiting:
             self._hand_down(before, node, running, taken)
 
     def _hand_down(self, before: _Node, node: _Node, running: Branch, taken: Taken) -> None:
@@ -319,7 +314,7 @@ class Dpor:
 
         Behind a leaf that woke all who slept, every order is tried anyhow.
         """
-        exact = Branch(taken.task, taken.values, taken.kind)
+        exact = Branch(taken.task, taken.values, taken.kind, leaf=False)
         waiting = []
         for steps in before.waiting:
             rest = covered_by(self.kinds, exact, steps)
@@ -392,8 +387,8 @@ class Dpor:
         self._plan_everybody(node, [name for name in taken.ready if name != running.task])
 
     def _plan_everybody(self, node: _Node, names: Sequence[str]) -> None:
-        planned = [branch.task for branch in node.plan if branch.values is None or not branch.values]
-        node.plan += [Branch(name, None) for name in names if name not in planned and not node.is_asleep(name)]
+        planned = [branch.task for branch in node.plan if not branch.values]
+        node.plan += [Branch(name) for name in names if name not in planned and not node.is_asleep(name)]
 
     def _reverse(self, race: Race) -> None:
         """Plan an order in which the second step of a race comes before the first."""

@@ -14,7 +14,7 @@ what they are planned behind: they touch what they touched. So, too, does a step
 as long as it does.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from notifierlab.explore.happens import Kinds, Label, Taken
 
@@ -25,16 +25,19 @@ Known = dict[tuple[int, ...], tuple[int, ...]]
 class Branch:
     """A step to be tried, and what is to be tried after it.
 
-    `values` are the choices of values it is to take, None for any (a leaf).
-    `kind` stands for what it touches, -1 if nothing is known.
+    `values` are the choices of values it is to take, None for each in turn.
+    `kind` stands for what it touches, -1 if nothing is known. For a `leaf` both are guesses.
     """
 
-    __slots__ = ("children", "kind", "task", "values", "waiting")
+    __slots__ = ("children", "kind", "leaf", "task", "values", "waiting")
 
-    def __init__(self, task: str, values: tuple[int, ...] | None, kind: int = -1) -> None:
+    def __init__(
+        self, task: str, values: tuple[int, ...] | None = None, kind: int = -1, *, leaf: bool = True
+    ) -> None:
         self.task = task
         self.values = values
         self.kind = kind
+        self.leaf = leaf
         self.children: list[Branch] = []
         self.waiting: list[list[Taken]] = []
 
@@ -46,8 +49,9 @@ def insert(kinds: Kinds, children: list[Branch], steps: list[Taken]) -> None:
             rest = covered_by(kinds, child, steps)
             if rest is None:
                 continue
-            if child.values is None:
-                child.waiting.append(steps)
+            if child.leaf:
+                if rest:
+                    child.waiting.append(steps)
                 return
             children, steps = child.children, rest
             break
@@ -59,44 +63,42 @@ def insert(kinds: Kinds, children: list[Branch], steps: list[Taken]) -> None:
 def covered_by(kinds: Kinds, child: Branch, steps: list[Taken]) -> list[Taken] | None:
     """Return what is left to be done of `steps` behind `child`; None if an order that begins with
     `child` cannot be one that begins with `steps`."""
-    task, last = child.task, len(steps) - 1
+    task, values, last = child.task, child.values, len(steps) - 1
     for at, step in enumerate(steps):
-        if step.task != task:
-            continue
-        if at < last:
-            if child.values is not None and child.values != step.values:
+        if step.task == task:
+            if at < last and child.leaf and values is not None and _unlike(values, step.values):
+                if kinds.free_of(step.kind, steps[:at]):
+                    # The guess is wrong: there it chooses as this step does.
+                    values = child.values = None
+            if not at:
+                return steps[1:] if values is None or values == step.values else None
+            kind = step.kind if at < last else child.kind
+            if kind < 0 or (values is not None and values != step.values) or not kinds.free_of(kind, steps[:at]):
                 return None
-            kind = step.kind
-        elif child.values:
-            # It chose: what it touches when it chooses otherwise is not known.
-            return None
-        else:
-            kind = child.kind
-        return steps[:at] + steps[at + 1 :] if kind >= 0 and kinds.free_of(kind, steps[:at]) else None
-    if child.values or child.kind < 0 or not kinds.free_of(child.kind, steps):
-        return None
-    return steps
+            return steps[:at] + steps[at + 1 :]
+    # A step that chooses vouches for nothing: what it touches when it chooses otherwise is not known.
+    return None if values or child.kind < 0 or not kinds.free_of(child.kind, steps) else steps
 
 
 def covered(kinds: Kinds, sleeping: Mapping[Label, Taken], steps: Sequence[Taken]) -> bool:
     """Tell whether an order that begins with `steps` may as well begin with a step that sleeps.
 
-    For the last of the steps, or for one that comes after them, all its values must be asleep.
+    A step that comes after them must sleep with all the values that it may choose.
     """
     last = len(steps) - 1
     places: dict[str, int] = {}
     for at, step in enumerate(steps):
         places.setdefault(step.task, at)
-    for label, taken in sleeping.items():
-        at = places.get(taken.task, -1)
+    for (task, values), taken in sleeping.items():
+        at = places.get(task, -1)
         if 0 <= at < last:
-            if steps[at].values == taken.values and kinds.free_of(steps[at].kind, steps[:at]):
+            if steps[at].values == values and kinds.free_of(steps[at].kind, steps[:at]):
                 return True
             continue
         before = steps[:at] if at >= 0 else steps
         if not kinds.free_of(taken.kind, before):
             continue
-        if not taken.arity or _all_free(kinds, sleeping, label[0], before):
+        if not taken.arity or (at >= 0 and steps[at].values == values) or _all_free(kinds, sleeping, task, before):
             return True
     return False
 
@@ -106,17 +108,6 @@ def _all_free(kinds: Kinds, sleeping: Mapping[Label, Taken], task: str, before: 
     return asleep(known_of(sleeping, task), ()) and all(
         kinds.free_of(taken.kind, before) for taken in sleeping.values() if taken.task == task
     )
-
-
-def path_of(branch: Branch) -> Iterable[Branch] | None:
-    """Return a branch and what is planned behind it, if that is one sequence."""
-    path = [branch]
-    while branch.children:
-        if len(branch.children) > 1:
-            return None
-        branch = branch.children[0]
-        path.append(branch)
-    return path
 
 
 def asleep(known: Known, taken: tuple[int, ...]) -> bool:
@@ -135,11 +126,16 @@ def known_of(sleeping: Mapping[Label, Taken], task: str) -> Known:
     return {values: taken.arity for (who, values), taken in sleeping.items() if who == task}
 
 
+def _unlike(some: tuple[int, ...], others: tuple[int, ...]) -> bool:
+    """Tell whether one step cannot choose in both ways, since one is only a part of the other."""
+    return some != others and all(a == b for a, b in zip(some, others, strict=False))
+
+
 def _chain(steps: Sequence[Taken]) -> Branch:
-    """Return the sequence as a branch; its last step may choose any values."""
-    branch = Branch(steps[-1].task, None, steps[-1].kind)
+    """Return the sequence as a branch."""
+    branch = Branch(steps[-1].task, steps[-1].values, steps[-1].kind)
     for step in reversed(steps[:-1]):
-        before = Branch(step.task, step.values, step.kind)
+        before = Branch(step.task, step.values, step.kind, leaf=False)
         before.children.append(branch)
         branch = before
     return branch
