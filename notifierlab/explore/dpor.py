@@ -80,6 +80,7 @@ class Dpor:
         # How many steps at the beginning of the run are those of all runs since races were last planned.
         self._kept = 0
         self._choices: tuple[int, ...] = ()
+        self._trace: Sequence[Step] = ()
         self._prefix: tuple[int, ...] = ()
         self._at = 0
         self._picked: list[int] = []
@@ -189,6 +190,8 @@ class Dpor:
     def begin_run(self, machine: Machine) -> None:
         """See the machine of the run that begins."""
         self._machine = machine
+        if self._stack:
+            machine.repeat(self._trace[: len(self._stack) - 1])
 
     def choose(self, options: int, carry_on: bool, is_value: bool) -> int:
         """Follow the plan; where there is none, take the first that does not sleep."""
@@ -332,6 +335,7 @@ class Dpor:
             self.whole = False
             return
         self._choices = result.choices
+        self._trace = result.trace
         if self._saw_wider():
             return
         trace, stack = result.trace, self._stack

@@ -14,7 +14,8 @@ read more than one object (`wide`), since what it reads where it does not hold i
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import takewhile
 from typing import Final
 
 from notifierlab.explore.happens import History, Taken
@@ -83,6 +84,7 @@ class Races(History):
         self.loose: list[int] = []
         self.wide: dict[str, None] = {}
         self._holds: dict[str, list[_Hold]] = {}
+        self._shapes: dict[int, tuple[list[Access], dict[str, set[Mode]]]] = {}
 
     def without(self, race: Race) -> list[int]:
         """Return the steps behind the first of a race that did not happen after it.
@@ -110,16 +112,22 @@ class Races(History):
 
     def found(self, step: Taken, at: int, task: int, immediate: list[int]) -> None:
         """Find the races of a new step with those before it."""
-        self.races.append(self._races_of(step, task, immediate))
-        locks: dict[str, set[Mode]] | None = None
-        for name, mode in step.accesses:
-            if mode in _LOCKS:
-                locks = locks if locks is not None else {}
-                locks.setdefault(name, set()).add(mode)
-        if locks is not None:
-            for name, modes in locks.items():
-                holds = self._holds.setdefault(name, [])
-                holds.append(_Hold(at, self._holders(name), modes))
+        guards, locks = self._shape(step)
+        self.races.append(self._races_of(step, guards, task, immediate) if immediate else [])
+        for name, modes in locks.items():
+            holds = self._holds.setdefault(name, [])
+            holds.append(_Hold(at, self._holders(name), modes))
+
+    def _shape(self, step: Taken) -> tuple[list[Access], dict[str, set[Mode]]]:
+        """Return what the condition of a step touches, and how it changes which locks."""
+        shape = self._shapes.get(step.kind)
+        if shape is None:
+            locks: dict[str, set[Mode]] = {}
+            for name, mode in step.accesses:
+                if mode in _LOCKS:
+                    locks.setdefault(name, set()).add(mode)
+            shape = self._shapes[step.kind] = _guards(step), locks
+        return shape
 
     def ended(self, blocked: Sequence[Taken]) -> list[Race]:
         """Find the races of the steps that were left waiting at the end of the run."""
@@ -128,15 +136,12 @@ class Races(History):
             task = self.number(step.task)
             _, immediate = self.joined(step, task)
             if immediate:
-                races += self._races_of(step, task, immediate)
+                races += self._races_of(step, _guards(step), task, immediate)
         if self.wide:
             self._loosen_beside(blocked)
         return races
 
-    def _races_of(self, step: Taken, task: int, immediate: list[int]) -> list[Race]:
-        if not immediate:
-            return []
-        guards = _guards(step)
+    def _races_of(self, step: Taken, guards: list[Access], task: int, immediate: list[int]) -> list[Race]:
         if not guards:
             return [Race(first, step) for first in reversed(immediate)]
         prev = self.before(task)
@@ -156,16 +161,16 @@ class Races(History):
         sort between, each with those that must give way as well."""
         could: dict[int, tuple[int, ...]] = {}
         for name, mode in step.accesses:
-            for who in range(len(self.numbers)):
-                if who == task:
-                    continue
-                for first in self._backwards(name, mode, who, prev[who]):
+            for firsts in self._rivals(name, mode, task, prev):
+                for first in firsts:
                     if first in could:
                         break
                     others = self._in_the_way_of(guards, prev, first)
                     if others is not None:
                         could[first] = others
                         break
+        if len(could) < 2:
+            return could
         return {first: others for first, others in could.items() if not self._hidden(first, could)}
 
     def _hidden(self, first: int, among: dict[int, tuple[int, ...]]) -> bool:
@@ -173,20 +178,23 @@ class Races(History):
         who = self.tasks[first]
         return any(other != first and self.clocks[other][who] >= first for other in among)
 
-    def _backwards(self, name: str, mode: Mode, who: int, floor: int) -> Iterator[int]:
-        """Iterate over the steps of a task behind `floor` that conflict with a touch, from the last to the first."""
+    def _rivals(self, name: str, mode: Mode, task: int, prev: list[int]) -> Iterator[Iterable[int]]:
+        """Iterate over what conflicts with a touch and is not behind `prev`: the steps of each other
+        task, from the last to the first."""
         table, conflicts = self.touches.get(name), CONFLICTS[mode]
         if table is None:
             return
-        lists = [places[who] for other, places in table.items() if conflicts >> other & 1 and places.get(who)]
-        if len(lists) == 1:
-            for at in reversed(lists[0]):
-                if at <= floor:
-                    return
-                yield at
-        elif lists:
-            found = {at: None for places in lists for at in places[bisect_left(places, floor + 1) :]}
-            yield from sorted(found, reverse=True)
+        found: dict[int, list[list[int]]] = {}
+        for other, by_task in table.items():
+            if conflicts >> other & 1:
+                for who, places in by_task.items():
+                    if who != task and places and places[-1] > prev[who]:
+                        found.setdefault(who, []).append(places)
+        for who, lists in sorted(found.items()):
+            places = lists[0]
+            if len(lists) > 1:
+                places = sorted({at: None for places in lists for at in places[bisect_left(places, prev[who] + 1) :]})
+            yield takewhile(prev[who].__lt__, reversed(places))
 
     def _in_the_way_of(self, guards: Sequence[Access], prev: list[int], first: int) -> tuple[int, ...] | None:
         """Return what must give way for the locks of a step to be free in the place of `first`; None if
@@ -209,7 +217,10 @@ class Races(History):
         holds = self._holds.get(name)
         if not holds:
             return []
-        begin = bisect_left(holds, first, key=lambda hold: hold.at)
+        # Mostly it is one of the last.
+        begin = len(holds)
+        while begin and holds[begin - 1].at >= first:
+            begin -= 1
         holders = holds[begin].before if begin < len(holds) else self._holders(name)
         for hold in holds[begin:]:
             if not self.after(first, hold.at):
@@ -261,9 +272,8 @@ class Races(History):
         found: dict[int, None] = {}
         for name, mode in guards:
             if mode is Mode.AWAIT:
-                for who in range(len(self.numbers)):
-                    if who != task:
-                        found.update(dict.fromkeys(self._backwards(name, mode, who, prev[who])))
+                for firsts in self._rivals(name, mode, task, prev):
+                    found.update(dict.fromkeys(firsts))
         return sorted(found, reverse=True)
 
     def _is_wake(self, at: int, guards: Sequence[Access]) -> bool:

@@ -5,6 +5,7 @@ at the conditions of all tasks itself, so that what a condition reads is known a
 task's, and never as a touch of the step that happened to end there.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar, Final, TYPE_CHECKING
 
 from notifierlab.machine.access import Access, Mode, Step
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from notifierlab.machine.sched import Task
 
 _GUARDS: Final = (Mode.ACQUIRE, Mode.ACQUIRE_READ, Mode.AWAIT, Mode.AFTER)
+
+
+# Most touches were seen before, and looking one up is cheaper than making it.
+_ACCESSES: Final[dict[tuple[str, Mode], Access]] = {}
 
 
 class Recording(Declaring):
@@ -44,6 +49,7 @@ class Recording(Declaring):
         self._into: list[Access] = []
         self._scheduled = -1
         self._guarded = False
+        self._known: Sequence[Step] = ()
 
     def record(self) -> None:
         """Record from now on."""
@@ -52,7 +58,11 @@ class Recording(Declaring):
     def touch(self, name: str, mode: Mode) -> None:
         """Record that the current step, or the condition being looked at, touches `name`."""
         if self.recording:
-            self._into.append(Access(name, mode))
+            touched = name, mode
+            access = _ACCESSES.get(touched)
+            if access is None:
+                access = _ACCESSES[touched] = Access(name, mode)
+            self._into.append(access)
 
     def want(self, name: str, mode: Mode) -> None:
         """Say what the next step of the current task touches first: a lock it waits for."""
@@ -68,15 +78,25 @@ class Recording(Declaring):
             if until is None:
                 ready.append(task)
                 continue
-            self._into = task.awaits = into = []
+            if task.awaits:
+                task.awaits = []
+            self._into = into = task.awaits
             if until():
                 ready.append(task)
-            if len(into) > 1 and len({name for name, mode in into if mode is not Mode.AFTER}) > 1:
+            if into and len(into) > 1 and into[0].mode is not Mode.AFTER and len({name for name, _ in into}) > 1:
                 self.wide[task.name] = None
         self.ready = ready
-        return list(ready)
+        return ready.copy()
+
+    def repeat(self, steps: Sequence[Step]) -> None:
+        """Say that the run begins with `steps`, as an earlier one did: they are not looked at again."""
+        self._known = steps
 
     def _close_step(self) -> None:
+        at = len(self.trace)
+        if at < len(self._known):
+            self.trace.append(self._known[at])
+            return
         into = self._into
         if self._guarded and not (into and into[0].mode in _GUARDS):
             self.declared = False
