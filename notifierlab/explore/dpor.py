@@ -1,6 +1,30 @@
 """Optimal dynamic partial-order reduction: one run of each order that differs.
 
-TO DO
+After each run the races in it are looked for; for each, the beginning of an order in
+which it comes the other way round is planned at the point before it (a wakeup tree),
+unless what sleeps there has shown that order already. What was tried at a point sleeps
+there until a step that conflicts with it wakes it. (Abdulla, Aronis, Jonsson, Sagonas,
+"Optimal dynamic partial order reduction", 2014.)
+
+What differs from the book, where a step touches the same in every order:
+
+- Only the last step of a plan was seen elsewhere than where it is planned, after the step
+  that it is to come before. What it touches is a guess there (`wakeup.py`). All else that is
+  compared is exact. Two things keep that from losing orders. A sequence that seemed to be
+  covered by such a step is looked at again when the step has run. And a sleeper that seems
+  to be independent of it, but is not, is found out: the step touches things one after the
+  other, as what it sees tells it to; so of all that it conflicts with where it is planned,
+  whatever comes last in that is in a race with it that shows all the others as well.
+- A plan made in vain ends at a point where somebody still sleeps whom it was to wake, and
+  nothing is planned: all behind was seen. Such a run is thrown away, and counted.
+- Locks and waits: a race is between steps either of which could have run (`races.py`).
+  A step left waiting in a deadlock takes part. Where no race tells enough, the step is
+  *loose*: everybody is tried where it was, and wherever it sleeps.
+- A choice of a value is part of its step's name: each value is tried wherever the step is,
+  and sleeps by itself; a step covers others' only with all its values.
+
+With a seed, who goes first where nothing is planned is drawn, which makes a good hunter:
+different searches begin in different corners. After `restart` runs it begins anew.
 """
 
 import random

@@ -15,7 +15,7 @@ read more than one object (`wide`), since what it reads where it does not hold i
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from typing import Final
 
 from notifierlab.explore.happens import History, Taken
@@ -239,7 +239,7 @@ class Races(History):
     ) -> dict[int, tuple[int, ...]]:
         """Return the steps that one which waits for a condition could have come before, surely or perhaps."""
         changes = self._changes(guards, task, prev)
-        in_order = all(self.after(earlier, later) for later, earlier in zip(changes, changes[1:], strict=False))
+        in_order = all(self.after(earlier, later) for later, earlier in pairwise(changes))
         could: dict[int, tuple[int, ...]] = {}
         for first in immediate:
             if first not in changes:
@@ -260,9 +260,7 @@ class Races(History):
             self.loose += changes
         return could
 
-    def _add(
-        self, could: dict[int, tuple[int, ...]], guards: Sequence[Access], prev: list[int], first: int
-    ) -> None:
+    def _add(self, could: dict[int, tuple[int, ...]], guards: Sequence[Access], prev: list[int], first: int) -> None:
         others = self._in_the_way_of(guards, prev, first)
         if others is not None:
             could[first] = others

@@ -31,9 +31,7 @@ class Branch:
 
     __slots__ = ("children", "kind", "leaf", "task", "values", "waiting")
 
-    def __init__(
-        self, task: str, values: tuple[int, ...] | None = None, kind: int = -1, *, leaf: bool = True
-    ) -> None:
+    def __init__(self, task: str, values: tuple[int, ...] | None = None, kind: int = -1, *, leaf: bool = True) -> None:
         self.task = task
         self.values = values
         self.kind = kind
@@ -66,10 +64,10 @@ def covered_by(kinds: Kinds, child: Branch, steps: list[Taken]) -> list[Taken] |
     task, values, last = child.task, child.values, len(steps) - 1
     for at, step in enumerate(steps):
         if step.task == task:
-            if at < last and child.leaf and values is not None and _unlike(values, step.values):
-                if kinds.free_of(step.kind, steps[:at]):
-                    # The guess is wrong: there it chooses as this step does.
-                    values = child.values = None
+            unlike = at < last and child.leaf and values is not None and _unlike(values, step.values)
+            if unlike and kinds.free_of(step.kind, steps[:at]):
+                # The guess is wrong: there it chooses as this step does.
+                values = child.values = None
             if not at:
                 return steps[1:] if values is None or values == step.values else None
             kind = step.kind if at < last else child.kind
