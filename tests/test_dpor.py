@@ -156,9 +156,9 @@ STEADY = (
     ("add x", "set x", "get x", "add y", "get y"),
     ("take a", "drop a", "take b", "drop b", "try a", "add x", "set x"),
     ("read s", "write s", "leave s", "set x", "get x"),
-    ("pick x", "get x", "set x", "get y"),
     ("fork x", "get x", "set x"),
 )
+CHOICES = (("pick x", "get x", "set x", "get y"), ("pick x", "pick y", "set x", "add z", "pick z"))
 # What a step touches depends on what others did before.
 CHANGING = (
     ("more x", "more z", "set x", "set z", "get y", "add y"),
@@ -213,12 +213,16 @@ def test_every_trace_of_small_programs_is_executed_once(program: int, order: int
 @given(st.integers(0, 2**32), ORDERS)
 @settings(max_examples=10, deadline=None)
 def test_every_trace_is_executed_once_whatever_touches_and_waits_depend_on(program: int, order: int | None) -> None:
-    check(drawn(program, STEADY + CHANGING + WAITS), order)
+    check(drawn(program, STEADY + CHOICES + CHANGING + WAITS), order)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
-@pytest.mark.parametrize(("pools", "thrown_max"), [(STEADY, 0.0), (CHANGING, 0.25), (WAITS, 1.0)], ids=str)
+@pytest.mark.parametrize(
+    ("pools", "thrown_max"),
+    [(STEADY, 0.0), (CHOICES, 0.0), (STEADY + CHOICES, 0.01), (CHANGING, 0.25), (WAITS, 1.0)],
+    ids=["steady", "choices", "both", "changing", "waits"],
+)
 def test_every_trace_of_thousands_of_small_programs_is_executed_once(
     pools: tuple[tuple[str, ...], ...], thrown_max: float, part: int
 ) -> None:
@@ -332,7 +336,7 @@ def test_the_comparison_notices_takes_that_race_with_drops_only(monkeypatch: pyt
 
 def test_the_comparison_notices_values_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dpor, "asleep", lambda known, _: bool(known))
-    assert notices((STEADY[3],))
+    assert notices(CHOICES)
 
 
 def test_the_comparison_notices_waits_whose_changes_commute(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -193,6 +193,8 @@ class Dpor:
                 return branch
             for steps in branch.waiting:
                 self._plan(node, steps)
+        if not node.open:
+            return None
         full = [task for task in dict.fromkeys(task for task, _ in node.sleep) if node.is_asleep(task)]
         for task, must in node.open.items():
             if task not in full and (must or not full or node.loose):

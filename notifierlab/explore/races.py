@@ -23,6 +23,7 @@ from notifierlab.machine.access import Access, CONFLICTS, Mode
 
 _GUARDS: Final = frozenset((Mode.ACQUIRE, Mode.ACQUIRE_READ, Mode.AWAIT, Mode.AFTER))
 _LOCKS: Final = frozenset((Mode.ACQUIRE, Mode.ACQUIRE_READ, Mode.TRY, Mode.RELEASE, Mode.RELEASE_READ, Mode.DOWNGRADE))
+_GIVING: Final = frozenset((Mode.RELEASE, Mode.RELEASE_READ))
 
 Holders = dict[int, tuple[tuple[int, bool], ...]]
 """Who has a lock: for each task the steps that took it, and whether for writing."""
@@ -51,12 +52,13 @@ class Race:
 class _Hold:
     """A step that changed who holds a lock, and who held it before."""
 
-    __slots__ = ("at", "before", "modes")
+    __slots__ = ("at", "before", "modes", "only_gives")
 
     def __init__(self, at: int, before: Holders, modes: set[Mode]) -> None:
         self.at = at
         self.before = before
         self.modes = modes
+        self.only_gives = modes <= _GIVING
 
     def apply(self, holders: Holders, task: int) -> Holders:
         """Return who holds the lock behind the step."""
@@ -222,6 +224,11 @@ class Races(History):
         while begin and holds[begin - 1].at >= first:
             begin -= 1
         holders = holds[begin].before if begin < len(holds) else self._holders(name)
+        if begin < len(holds) and holds[begin].at == first and holds[begin].only_gives:
+            # Without the drop, whoever had it has it still.
+            had = [at for at, writing in holders.get(self.tasks[first], ()) if writing or mode is Mode.ACQUIRE]
+            if had:
+                return had
         for hold in holds[begin:]:
             if not self.after(first, hold.at):
                 holders = hold.apply(holders, self.tasks[hold.at])

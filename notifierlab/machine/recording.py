@@ -72,6 +72,10 @@ class Recording(Declaring):
     def _look_recorded(self) -> "list[Task]":
         """End the step in progress. Return who may run, and note what their conditions read."""
         self._close_step()
+        if len(self.trace) < len(self._known):
+            self._into = []
+            self.ready = [task for task in self.tasks if task.until is None or task.until()]
+            return self.ready.copy()
         ready = []
         for task in self.tasks:
             until = task.until
@@ -115,6 +119,9 @@ class Recording(Declaring):
     def _open_step(self, chosen: "Task", scheduled: int) -> None:
         self._scheduled = scheduled
         self.values_taken = 0
+        if len(self.trace) < len(self._known):
+            chosen.wants = None
+            return
         self._guarded = chosen.until is not None
         if self._guarded:
             self._into = _awaited(chosen.awaits)
