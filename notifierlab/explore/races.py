@@ -23,6 +23,7 @@ from notifierlab.machine.access import Access, CONFLICTS, Mode
 
 _GUARDS: Final = frozenset((Mode.ACQUIRE, Mode.ACQUIRE_READ, Mode.AWAIT, Mode.AFTER))
 _LOCKS: Final = frozenset((Mode.ACQUIRE, Mode.ACQUIRE_READ, Mode.TRY, Mode.RELEASE, Mode.RELEASE_READ, Mode.DOWNGRADE))
+_TAKES_AND_DROPS: Final = {Mode.ACQUIRE, Mode.RELEASE}
 _GIVING: Final = frozenset((Mode.RELEASE, Mode.RELEASE_READ))
 
 Holders = dict[int, tuple[tuple[int, bool], ...]]
@@ -162,6 +163,12 @@ class Races(History):
         """Return the steps that one which takes a lock could have come before, with nothing of that
         sort between, each with those that must give way as well."""
         could: dict[int, tuple[int, ...]] = {}
+        name, mode = step.accesses[0]
+        if len(step.accesses) == 1 and mode is Mode.ACQUIRE and self.touches[name].keys() <= _TAKES_AND_DROPS:
+            # Before the last take the lock was free, and all that took it since came after that.
+            last = max(places[-1] for places in self.touches[name][mode].values() if places)
+            who = self.tasks[last]
+            return {last: ()} if who != task and last > prev[who] else could
         for name, mode in step.accesses:
             for firsts in self._rivals(name, mode, task, prev):
                 for first in firsts:
