@@ -29,15 +29,35 @@ class Branch:
     `kind` stands for what it touches, -1 if nothing is known. For a `leaf` both are guesses.
     """
 
-    __slots__ = ("children", "kind", "leaf", "task", "values", "waiting")
+    __slots__ = ("_at", "_children", "_steps", "kind", "leaf", "task", "values", "waiting")
 
     def __init__(self, task: str, values: tuple[int, ...] | None = None, kind: int = -1, *, leaf: bool = True) -> None:
         self.task = task
         self.values = values
         self.kind = kind
         self.leaf = leaf
-        self.children: list[Branch] = []
         self.waiting: list[list[Taken]] = []
+        self._children: list[Branch] = []
+        self._steps: Sequence[Taken] = ()
+        self._at = 0
+
+    @classmethod
+    def of(cls, steps: Sequence[Taken], at: int = 0) -> "Branch":
+        """Return a sequence from its step `at` on, as a branch; what is behind is made when it is asked for."""
+        step = steps[at]
+        leaf = at == len(steps) - 1
+        branch = cls(step.task, step.values, step.kind, leaf=leaf)
+        if not leaf:
+            branch._steps, branch._at = steps, at + 1
+        return branch
+
+    @property
+    def children(self) -> "list[Branch]":
+        """What is to be tried behind the step."""
+        if self._steps:
+            self._children.append(Branch.of(self._steps, self._at))
+            self._steps = ()
+        return self._children
 
 
 def insert(kinds: Kinds, children: list[Branch], steps: list[Taken]) -> None:
@@ -54,7 +74,7 @@ def insert(kinds: Kinds, children: list[Branch], steps: list[Taken]) -> None:
             children, steps = child.children, rest
             break
         else:
-            children.append(_chain(steps))
+            children.append(Branch.of(steps))
             return
 
 
@@ -127,13 +147,3 @@ def known_of(sleeping: Mapping[Label, Taken], task: str) -> Known:
 def _unlike(some: tuple[int, ...], others: tuple[int, ...]) -> bool:
     """Tell whether one step cannot choose in both ways, since one is only a part of the other."""
     return some != others and all(a == b for a, b in zip(some, others, strict=False))
-
-
-def _chain(steps: Sequence[Taken]) -> Branch:
-    """Return the sequence as a branch."""
-    branch = Branch(steps[-1].task, steps[-1].values, steps[-1].kind)
-    for step in reversed(steps[:-1]):
-        before = Branch(step.task, step.values, step.kind, leaf=False)
-        before.children.append(branch)
-        branch = before
-    return branch
