@@ -156,7 +156,7 @@ STEADY = (
     ("add x", "set x", "get x", "add y", "get y"),
     ("take a", "drop a", "take b", "drop b", "try a", "add x", "set x"),
     ("read s", "write s", "leave s", "set x", "get x"),
-    ("fork x", "get x", "set x"),
+    ("fork x", "reap x", "get x", "set x"),
 )
 CHOICES = (("pick x", "get x", "set x", "get y"), ("pick x", "pick y", "set x", "add z", "pick z"))
 # What a step touches depends on what others did before.
@@ -247,6 +247,7 @@ PROGRAMS: dict[str, list[list[str]]] = {
     "a wait that two adds end and neither does": [["even x", "get y"], ["add x"], ["add x"], ["set y"]],
     "a wait for one of two cells": [["some x"], ["set y", "set x"], ["set x"]],
     "a task born late": [["fork x", "get x"], ["set x"]],
+    "a task waited for": [["reap x", "get x"], ["set x", "take a"], ["get x", "take a", "reap y"]],
     "a get that only sometimes counts": [["more x", "more x"], ["set x", "get y"]],
     "a conflict that is only there in another order": [["set x"], ["more x"], ["set x"], ["set y"]],
     "touches that differ from what was planned": [["set x", "add y"], ["set x", "more x"], ["get y"]],

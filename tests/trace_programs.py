@@ -15,6 +15,7 @@ A program is a list of tasks, a task a list of operations, each a step of its ow
     read s   write s  leave s  a reader-writer lock
     sleep x  wake x            a wait queue, for x not to be zero
     fork x                     a new task that sets x
+    reap x                     the same, and wait for its end
 
 `run` runs one on the machine. `traces` knows by itself what operations mean and tries every
 order of them; of two beginnings that are one trace it follows one only.
@@ -183,6 +184,10 @@ class _World:
         await self.machine.step()
         self.machine.start(self.work, [f"set {cell}"], name=self.machine.fresh("child"))
 
+    async def do_reap(self, cell: str) -> None:
+        await self.machine.step()
+        await self.machine.join(self.machine.start(self.work, [f"set {cell}"], name=self.machine.fresh("child")))
+
 
 # --- traces -------------------------------------------------------------------------
 
@@ -197,7 +202,7 @@ def trace_of(steps: Sequence[Step]) -> Trace:
 
 
 def _matters(access: Access) -> bool:
-    return not access.object.startswith(("start of t", "end of"))
+    return not access.object.startswith(("start of t", "end of t", "end of main"))
 
 
 def _ordered(steps: Iterable[tuple[str, tuple[Access, ...], tuple[int, ...]]]) -> Trace:
@@ -308,12 +313,18 @@ def _moves(state: _State, at: int) -> Iterator[Move]:
         yield from ((accesses, (), then(after)) for accesses, after in _lock_moves(state, task.name, verb, what))
     elif verb == "sleep":
         yield from ((accesses, (), then(state, after)) for accesses, after in _sleep_moves(state, task, rest, what))
-    elif verb == "fork":
-        child = _Task(f"child{at + 1}.{task.children + 1}", (f"first {what}", f"set {what}"))
-        after = then(state, rest._replace(children=task.children + 1))
+    elif verb in ("fork", "reap"):
+        child = _Task(f"child{at + 1}.{task.children + 1}", (f"first {what}", f"last {what}"))
+        behind = (f"end {child.name}", *rest.operations) if verb == "reap" else rest.operations
+        after = then(state, rest._replace(children=task.children + 1, operations=behind))
         yield (Access(f"start of {child.name}", Mode.FIRST),), (), after._replace(tasks=(*after.tasks, child))
     elif verb == "first":
         yield (Access(f"start of {task.name}", Mode.AFTER),), (), then(state)
+    elif verb == "last":
+        yield (Access(what, Mode.WRITE), Access(f"end of {task.name}", Mode.FIRST)), (), then(state.turned(what))
+    elif verb == "end":
+        if not any(other.operations for other in state.tasks if other.name == what):
+            yield (Access(f"end of {what}", Mode.AFTER),), (), then(state)
     else:
         yield from ((accesses, values, then(after)) for accesses, values, after in _cell_moves(state, verb, what))
 
