@@ -71,11 +71,14 @@ class Recording(Declaring):
 
     def _look_recorded(self) -> "list[Task]":
         """End the step in progress. Return who may run, and note what their conditions read."""
-        self._close_step()
-        if len(self.trace) < len(self._known):
+        trace, known = self.trace, self._known
+        at = len(trace)
+        if at + 1 < len(known):
+            trace.append(known[at])
             self._into = []
-            self.ready = [task for task in self.tasks if task.until is None or task.until()]
-            return self.ready.copy()
+            self.ready = ready = [task for task in self.tasks if task.until is None or task.until()]
+            return ready.copy()
+        self._close_step()
         ready = []
         for task in self.tasks:
             until = task.until
@@ -117,11 +120,11 @@ class Recording(Declaring):
         )
 
     def _open_step(self, chosen: "Task", scheduled: int) -> None:
-        self._scheduled = scheduled
-        self.values_taken = 0
         if len(self.trace) < len(self._known):
             chosen.wants = None
             return
+        self._scheduled = scheduled
+        self.values_taken = 0
         self._guarded = chosen.until is not None
         if self._guarded:
             self._into = _awaited(chosen.awaits)
