@@ -21,6 +21,10 @@ _LOOKS: Final = (Mode.READ, Mode.TEST)
 _GUARDS: Final = (Mode.ACQUIRE, Mode.ACQUIRE_READ, Mode.AWAIT, Mode.AFTER)
 
 
+# Most touches were seen before, and looking one up is cheaper than making it.
+_ACCESSES: Final[dict[tuple[str, Mode], Access]] = {}
+
+
 class Spin:
     """A task that tries again: what it looked at since it last did, and whether that changed.
 
@@ -61,7 +65,7 @@ class Recording(Declaring):
     `awake` those of them with something new to try (see `Spin`).
     `declared` is claimed by a scenario all of whose touches are recorded, and lost with
     a condition that is not. `mode` has the modes, for scenarios that touch things of
-    their own.
+    their own. `wide` are the tasks a condition of which was seen to read more than one object.
     """
 
     mode: ClassVar = Mode
@@ -78,11 +82,13 @@ class Recording(Declaring):
         self.blocked: tuple[Step, ...] = ()
         self.ready: list[Task] = []
         self.awake: list[Task] = []
+        self.wide: dict[str, None] = {}
         self.values_taken = 0
         self._into: list[Access] = []
         self._scheduled = -1
         self._guarded = False
         self._judged: Judged | None = None
+        self._known: Sequence[Step] = ()
 
     def record(self, *, strict: bool = False) -> None:
         """Record from now on, with what rules read and keep; `strict` rules among them."""
@@ -102,7 +108,11 @@ class Recording(Declaring):
     def touch(self, name: str, mode: Mode) -> None:
         """Record that the current step, or the condition being looked at, touches `name`."""
         if self.recording:
-            self._into.append(Access(name, mode))
+            touched = name, mode
+            access = _ACCESSES.get(touched)
+            if access is None:
+                access = _ACCESSES[touched] = Access(name, mode)
+            self._into.append(access)
 
     def want(self, name: str, mode: Mode) -> None:
         """Say what the next step of the current task touches first: a lock it waits for."""
@@ -111,6 +121,13 @@ class Recording(Declaring):
 
     def _look_recorded(self) -> "list[Task]":
         """End the step in progress. Return who may run, and note what their conditions read."""
+        trace, known = self.trace, self._known
+        at = len(trace)
+        if at + 1 < len(known):
+            trace.append(known[at])
+            self._into = []
+            self.awake = self.ready = ready = [task for task in self.tasks if task.until is None or task.until()]
+            return ready.copy()
         self._close_step()
         ready = []
         awake = []
@@ -120,18 +137,27 @@ class Recording(Declaring):
                 ready.append(task)
                 awake.append(task)
                 continue
-            self._into = task.awaits = []
+            if task.awaits:
+                task.awaits = []
+            self._into = into = task.awaits
             may_run = until()
+            if into and len(into) > 1 and into[0].mode is not Mode.AFTER and len({name for name, _ in into}) > 1:
+                self.wide[task.name] = None
             spin = task.spin
             if spin is not None:
-                task.awaits = spin.read(self.trace, task.name)
+                task.awaits = spin.read(trace, task.name)
+                self.wide[task.name] = None
             if may_run:
                 ready.append(task)
                 if spin is None or spin.stirred:
                     awake.append(task)
         self.ready = ready
         self.awake = awake or ready
-        return list(ready)
+        return ready.copy()
+
+    def repeat(self, steps: Sequence[Step]) -> None:
+        """Say that the run begins with `steps`, as an earlier one did: they are not looked at again."""
+        self._known = steps
 
     def option_of(self, task: "Task", *, carry_on: bool) -> int:
         """Return which option of the choice being made stands for `task`, one of `ready`."""
@@ -142,6 +168,10 @@ class Recording(Declaring):
         return 0 if index == me else index + (index < me)
 
     def _close_step(self) -> None:
+        at = len(self.trace)
+        if at < len(self._known):
+            self.trace.append(self._known[at])
+            return
         into = self._into
         if self._guarded and not (into and into[0].mode in _GUARDS):
             self.declared = False
@@ -158,6 +188,9 @@ class Recording(Declaring):
         )
 
     def _open_step(self, chosen: "Task", scheduled: int) -> None:
+        if len(self.trace) < len(self._known):
+            chosen.wants = None
+            return
         self._scheduled = scheduled
         self.values_taken = 0
         self._guarded = chosen.until is not None
