@@ -89,10 +89,12 @@ class Recording(Declaring):
         self._guarded = False
         self._judged: Judged | None = None
         self._known: Sequence[Step] = ()
+        # Whether touches are taken note of: not in steps that an earlier run had.
+        self._hears = False
 
     def record(self, *, strict: bool = False) -> None:
         """Record from now on, with what rules read and keep; `strict` rules among them."""
-        self.recording = True
+        self.recording = self._hears = True
         self._judged = Judged(self.touch, strict=strict)
 
     def declare_all(self) -> None:
@@ -103,11 +105,11 @@ class Recording(Declaring):
     def judge(self, event: Event) -> None:
         """Record what an event of the current step is to the rules."""
         if self._judged is not None:
-            self._judged.take(event)
+            self._judged.take(event, hears=self._hears)
 
     def touch(self, name: str, mode: Mode) -> None:
         """Record that the current step, or the condition being looked at, touches `name`."""
-        if self.recording:
+        if self._hears:
             touched = name, mode
             access = _ACCESSES.get(touched)
             if access is None:
@@ -125,10 +127,10 @@ class Recording(Declaring):
         at = len(trace)
         if at + 1 < len(known):
             trace.append(known[at])
-            self._into = []
             self.awake = self.ready = ready = [task for task in self.tasks if task.until is None or task.until()]
             return ready.copy()
         self._close_step()
+        self._hears = True
         ready = []
         awake = []
         for task in self.tasks:
@@ -158,6 +160,7 @@ class Recording(Declaring):
     def repeat(self, steps: Sequence[Step]) -> None:
         """Say that the run begins with `steps`, as an earlier one did: they are not looked at again."""
         self._known = steps
+        self._hears = not steps
 
     def option_of(self, task: "Task", *, carry_on: bool) -> int:
         """Return which option of the choice being made stands for `task`, one of `ready`."""
