@@ -220,7 +220,7 @@ def test_every_trace_is_executed_once_whatever_touches_and_waits_depend_on(progr
 @pytest.mark.parametrize("part", range(4))
 @pytest.mark.parametrize(
     ("pools", "thrown_max"),
-    [(STEADY, 0.0), (CHOICES, 0.0), (STEADY + CHOICES, 0.01), (CHANGING, 0.25), (WAITS, 1.0)],
+    [(STEADY, 0.0), (CHOICES, 0.01), (STEADY + CHOICES, 0.01), (CHANGING, 0.25), (WAITS, 1.0)],
     ids=["steady", "choices", "both", "changing", "waits"],
 )
 def test_every_trace_of_thousands_of_small_programs_is_executed_once(

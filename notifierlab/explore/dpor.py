@@ -196,7 +196,8 @@ class Dpor:
         at = self._at
         self._at = at + 1
         if at < len(self._prefix):
-            return min(self._prefix[at], options - 1)
+            value = self._prefix[at]
+            return value if value < options else options - 1
         machine = self._machine
         assert machine is not None
         if self._useless:
@@ -283,7 +284,8 @@ class Dpor:
 
     def _learn(self, node: Point, step: Step) -> bool:
         """Compare the step that was taken at a point with what was planned there."""
-        if not self._settle(node, [step.task]):
+        running = node.running
+        if (running is None or running.task != step.task) and not self._settle(node, [step.task]):
             return False
         if (step.task, step.values) in node.sleep:
             self._useless = True
@@ -297,12 +299,16 @@ class Dpor:
         taken, running = before.taken, before.running
         assert taken is not None
         assert running is not None
-        against, touched = self.kinds.against[taken.kind], self.kinds.touched
-        sleep = {
-            label: other
-            for label, other in before.sleep.items()
-            if label[0] != taken.task and not against & touched[other.kind]
-        }
+        sleep = before.sleep
+        if sleep:
+            against, touched = self.kinds.against[taken.kind], self.kinds.touched
+            sleep = {
+                label: other
+                for label, other in sleep.items()
+                if label[0] != taken.task and not against & touched[other.kind]
+            }
+        else:
+            sleep = {}
         node = Point(sleep, running.children, before.base + (step.choice >= 0) + len(step.values))
         if before.loose:
             node.loose = {label: None for label in before.loose if label in sleep}
