@@ -120,7 +120,7 @@ def lengths() -> None:
     rows: list[list[object]] = []
     costs = []
     for length in LENGTHS:
-        steps = [Taken(step, kinds.of(step.accesses)) for step in a_long_run(length)]
+        steps = [kinds.taken(step) for step in a_long_run(length)]
         known = analysed(steps)
         found = [race for races in known.races for race in races]
         find, plan = best_seconds(partial(analysed, steps), partial(reversed_all, known, found), passes=3)

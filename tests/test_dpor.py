@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from guests.scenarios.yardstick import MUTANTS, yardstick
-from notifierlab.explore import dpor
+from notifierlab.explore import dpor, wakeup
 from notifierlab.explore.dpor import Dpor
 from notifierlab.explore.happens import Taken
 from notifierlab.explore.races import Race, Races
 from notifierlab.explore.run import run_once, RunSpec
 from notifierlab.explore.search import explore
-from notifierlab.explore.wakeup import Branch
+from notifierlab.explore.wakeup import Branch, Point
 from notifierlab.host import Host
 from notifierlab.machine.access import Access, conflicts, Mode, Step
 from tests.trace_programs import run, trace_of, traces
@@ -230,7 +230,7 @@ def test_every_trace_is_executed_once_whatever_touches_and_waits_depend_on(progr
 @pytest.mark.parametrize("part", range(4))
 @pytest.mark.parametrize(
     ("pools", "thrown_max"),
-    [(STEADY, 0.0), (CHOICES, 0.0), (STEADY + CHOICES, 0.01), (CHANGING, 0.25), (WAITS, 1.0)],
+    [(STEADY, 0.0), (CHOICES, 0.01), (STEADY + CHOICES, 0.01), (CHANGING, 0.25), (WAITS, 1.0)],
     ids=["steady", "choices", "both", "changing", "waits"],
 )
 def test_every_trace_of_thousands_of_small_programs_is_executed_once(
@@ -294,14 +294,14 @@ def test_the_comparison_notices_a_sleeper_that_vouches_for_everything(monkeypatc
 def test_the_comparison_notices_a_sleeper_that_vouches_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     # Then orders are executed that show nothing new.
     monkeypatch.setattr(dpor, "covered", lambda *_: False)
-    monkeypatch.setattr(dpor._Node, "is_asleep", lambda *_: False)
+    monkeypatch.setattr(Point, "is_asleep", lambda *_: False)
     monkeypatch.setattr(Dpor, "_learn", _learn_without_sleep)
     assert notices(STEADY)
 
 
-def _learn_without_sleep(self: Dpor, node: dpor._Node, step: Step) -> bool:
+def _learn_without_sleep(self: Dpor, node: Point, step: Step) -> bool:
     node.running = node.running or Branch(step.task)
-    node.taken = Taken(step, self.kinds.of(step.accesses))
+    node.taken = self.kinds.taken(step)
     return True
 
 
@@ -314,16 +314,16 @@ def test_the_comparison_notices_steps_that_are_taken_to_touch_what_they_touched_
     assert notices(CHANGING)
 
 
-def _run_next_without_waiting(self: Dpor, node: dpor._Node, branch: Branch) -> None:
+def _run_next_without_waiting(self: Dpor, node: Point, branch: Branch) -> None:
     node.running, node.taken = branch, None
 
 
 @pytest.mark.slow
 def test_the_comparison_notices_races_cut_to_the_past_of_their_second_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    def trimmed(self: Races, race: Race) -> list[int]:
+    def trimmed(self: Races, race: Race) -> list[Taken]:
         left = full(self, race)
         at = next((n for n in range(race.first + 1, len(self.steps)) if self.steps[n] is race.step), -1)
-        return left if at < 0 else [n for n in left if self.after(n, at)]
+        return left if at < 0 else [step for step in left if self.after(self.steps.index(step), at)]
 
     full = Races.without
     monkeypatch.setattr(Races, "without", trimmed)
@@ -347,6 +347,7 @@ def test_the_comparison_notices_takes_that_race_with_drops_only(monkeypatch: pyt
 
 def test_the_comparison_notices_values_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dpor, "asleep", lambda known, _: bool(known))
+    monkeypatch.setattr(wakeup, "asleep", lambda known, _: bool(known))
     assert notices(CHOICES)
 
 

@@ -31,10 +31,10 @@ import random
 from collections.abc import Sequence
 from typing import Final, TYPE_CHECKING
 
-from notifierlab.explore.happens import Kinds, Label, Taken
+from notifierlab.explore.happens import Kinds, Taken
 from notifierlab.explore.races import Race, Races
 from notifierlab.explore.strategies import Divergence
-from notifierlab.explore.wakeup import asleep, Branch, covered, covered_by, insert, known_of
+from notifierlab.explore.wakeup import asleep, Branch, covered, covered_by, insert, known_of, Point
 from notifierlab.machine.access import Step
 from notifierlab.machine.sched import Machine
 
@@ -43,34 +43,6 @@ if TYPE_CHECKING:
 
 RESTART: Final = 50
 """After how many runs a search in random order begins anew: few are lost when it begins badly."""
-
-
-class _Node:
-    """A point of the current run: what sleeps there, what is planned, what runs.
-
-    `base` is the number of choices made before it; `explored` tells that all behind some
-    step taken here is known. `waiting` are sequences that the step being tried here seemed to
-    cover. `loose` are the steps asleep that no race may vouch for: while there are any,
-    everybody is tried. `loosened` says that what runs will be one.
-    """
-
-    __slots__ = ("base", "explored", "loose", "loosened", "open", "plan", "running", "sleep", "taken", "waiting")
-
-    def __init__(self, sleep: dict[Label, Taken], plan: list[Branch], base: int) -> None:
-        self.sleep = sleep
-        self.plan = plan
-        self.base = base
-        self.running: Branch | None = None
-        self.taken: Taken | None = None
-        self.explored = False
-        self.waiting: list[list[Taken]] = []
-        self.loose: dict[Label, None] = {}
-        self.loosened = False
-        self.open: dict[str, bool] = {}
-
-    def is_asleep(self, task: str) -> bool:
-        """Tell whether a task sleeps here, with all the values that its step may choose."""
-        return (task, ()) in self.sleep or asleep(known_of(self.sleep, task), ())
 
 
 class Dpor:
@@ -98,7 +70,7 @@ class Dpor:
 
     def _forget(self) -> None:
         self._runs = 0
-        self._stack: list[_Node] = []
+        self._stack: list[Point] = []
         self._history = Races()
         self._history.wide = self._wide
         # How many steps at the beginning of the run are those of all runs since races were last planned.
@@ -162,7 +134,7 @@ class Dpor:
         self.exhausted = True
         return False
 
-    def _finish(self, node: _Node, *, done: bool) -> None:
+    def _finish(self, node: Point, *, done: bool) -> None:
         """Put what ran at a point to sleep there, and plan the values it did not take."""
         running, taken = node.running, node.taken
         assert running is not None
@@ -185,7 +157,7 @@ class Dpor:
         for steps in waiting:
             self._plan(node, steps)
 
-    def _next(self, node: _Node) -> Branch | None:
+    def _next(self, node: Point) -> Branch | None:
         """Take the next branch planned at a point, leaving out those that were covered since."""
         while node.plan:
             branch = node.plan.pop(0)
@@ -201,12 +173,12 @@ class Dpor:
                 return Branch(task)
         return None
 
-    def _run_next(self, node: _Node, branch: Branch) -> None:
+    def _run_next(self, node: Point, branch: Branch) -> None:
         node.running = branch
         node.taken = None
         node.waiting, branch.waiting = branch.waiting, []
 
-    def _plan(self, node: _Node, steps: list[Taken]) -> None:
+    def _plan(self, node: Point, steps: list[Taken]) -> None:
         """Plan an order at a point, unless it is covered there."""
         if not covered(self.kinds, node.sleep, steps):
             insert(self.kinds, node.plan, steps)
@@ -224,7 +196,8 @@ class Dpor:
         at = self._at
         self._at = at + 1
         if at < len(self._prefix):
-            return min(self._prefix[at], options - 1)
+            value = self._prefix[at]
+            return value if value < options else options - 1
         machine = self._machine
         assert machine is not None
         if self._useless:
@@ -244,7 +217,7 @@ class Dpor:
         assert node.running is not None
         return machine.option_of(awake[names.index(node.running.task)], carry_on=carry_on)
 
-    def _settle(self, node: _Node, names: list[str]) -> bool:
+    def _settle(self, node: Point, names: list[str]) -> bool:
         """Say who runs at a point, where those named could; return whether that shows anything new."""
         running = node.running
         while running is None or running.task not in names:
@@ -260,7 +233,7 @@ class Dpor:
             self._run_next(node, running)
         return True
 
-    def _pick(self, node: _Node, names: list[str]) -> Branch | None:
+    def _pick(self, node: Point, names: list[str]) -> Branch | None:
         """Return somebody to run where nothing is planned; None if all there is to see was seen."""
         if node.explored:
             return None
@@ -293,11 +266,11 @@ class Dpor:
         self._picked.append(value)
         return value
 
-    def _reach(self, trace: Sequence[Step], step: int) -> _Node | None:
+    def _reach(self, trace: Sequence[Step], step: int) -> Point | None:
         """Return the node of a step, having learnt from the steps before; None if those are of no use."""
         stack = self._stack
         if not stack:
-            stack.append(_Node({}, [], 0))
+            stack.append(Point({}, [], 0))
         while len(stack) <= step:
             at = len(stack) - 1
             if not self._learn(stack[at], trace[at]):
@@ -305,36 +278,41 @@ class Dpor:
             self._push(stack[at], trace[at])
         return stack[-1]
 
-    def _learn(self, node: _Node, step: Step) -> bool:
+    def _learn(self, node: Point, step: Step) -> bool:
         """Compare the step that was taken at a point with what was planned there."""
-        if not self._settle(node, [step.task]):
+        running = node.running
+        if (running is None or running.task != step.task) and not self._settle(node, [step.task]):
             return False
         if (step.task, step.values) in node.sleep:
             self._useless = True
             node.explored = True
             node.running = None
             return False
-        node.taken = Taken(step, self.kinds.of(step.accesses))
+        node.taken = self.kinds.taken(step)
         return True
 
-    def _push(self, before: _Node, step: Step) -> None:
+    def _push(self, before: Point, step: Step) -> None:
         taken, running = before.taken, before.running
         assert taken is not None
         assert running is not None
-        against, touched = self.kinds.against[taken.kind], self.kinds.touched
-        sleep = {
-            label: other
-            for label, other in before.sleep.items()
-            if label[0] != taken.task and not against & touched[other.kind]
-        }
-        node = _Node(sleep, running.children, before.base + (step.choice >= 0) + len(step.values))
+        sleep = before.sleep
+        if sleep:
+            against, touched = self.kinds.against[taken.kind], self.kinds.touched
+            sleep = {
+                label: other
+                for label, other in sleep.items()
+                if label[0] != taken.task and not against & touched[other.kind]
+            }
+        else:
+            sleep = {}
+        node = Point(sleep, running.children, before.base + (step.choice >= 0) + len(step.values))
         if before.loose:
             node.loose = {label: None for label in before.loose if label in sleep}
         self._stack.append(node)
         if running.leaf and before.waiting:
             self._hand_down(before, node, running, taken)
 
-    def _hand_down(self, before: _Node, node: _Node, running: Branch, taken: Taken) -> None:
+    def _hand_down(self, before: Point, node: Point, running: Branch, taken: Taken) -> None:
         """Now that a leaf has run, see what it covers of what waited there.
 
         Behind a leaf that woke all who slept, every order is tried anyhow.
@@ -395,7 +373,7 @@ class Dpor:
         for node in stack[len(history.steps) :]:
             assert node.taken is not None
             history.append(node.taken)
-        blocked = history.ended([Taken(step, self.kinds.of(step.accesses)) for step in result.blocked])
+        blocked = history.ended([self.kinds.taken(step) for step in result.blocked])
         for at in dict.fromkeys(history.loose):
             self._loosen(stack[at])
         history.loose = []
@@ -404,7 +382,7 @@ class Dpor:
                 self._reverse(race)
         self._kept = len(stack)
 
-    def _loosen(self, node: _Node) -> None:
+    def _loosen(self, node: Point) -> None:
         """Have everybody tried at a point."""
         running, taken = node.running, node.taken
         assert running is not None
@@ -412,7 +390,7 @@ class Dpor:
         node.loosened = True
         self._plan_everybody(node, [name for name in taken.ready if name != running.task])
 
-    def _plan_everybody(self, node: _Node, names: Sequence[str]) -> None:
+    def _plan_everybody(self, node: Point, names: Sequence[str]) -> None:
         planned = [branch.task for branch in node.plan if not branch.values]
         node.plan += [Branch(name) for name in names if name not in planned and not node.is_asleep(name)]
 
@@ -436,6 +414,10 @@ class Dpor:
                 ):
                     race.settled = at
                     return
-        steps = [history.steps[at] for at in history.without(race)]
+        steps = history.without(race)
         steps.append(race.step)
-        self._plan(node, steps)
+        # Mostly it is what many runs have asked for.
+        asked = tuple([step.mark for step in steps])
+        if asked not in node.asked:
+            node.asked[asked] = None
+            self._plan(node, steps)

@@ -16,25 +16,30 @@ from typing import Final
 
 from notifierlab.machine.access import Access, CONFLICTS, Mode, Step
 
-Label = tuple[str, tuple[int, ...]]
+Values = tuple[int, ...]
+Label = tuple[str, Values]
 """A step by name: its task, and the values it chose."""
 
 _MODES: Final = len(Mode)
 
 
 class Taken:
-    """A step as the analysis sees it. `kind` stands for what it touches (`Kinds`)."""
+    """A step as the analysis sees it (`Kinds.taken` makes it).
 
-    __slots__ = ("accesses", "arity", "kind", "label", "ready", "task", "values")
+    `kind` stands for what it touches, `mark` for whose it is, what it chose, and that.
+    """
 
-    def __init__(self, step: Step, kind: int) -> None:
+    __slots__ = ("accesses", "arity", "kind", "label", "mark", "ready", "task", "values")
+
+    def __init__(self, step: Step, kind: int, mark: int) -> None:
         self.task = step.task
         self.accesses = step.accesses
         self.values = step.values
         self.arity = step.arity
         self.ready = step.ready
         self.kind = kind
-        self.label: Label = (step.task, step.values)
+        self.mark = mark
+        self.label: Label = step.task, step.values
 
     def __repr__(self) -> str:
         return f"<{self.task} {self.values or ''} {[(name, mode.name) for name, mode in self.accesses]}>"
@@ -52,6 +57,12 @@ class Kinds:
         self.against: list[int] = []
         self._numbers: dict[tuple[Access, ...], int] = {}
         self._objects: dict[str, int] = {}
+        self._marks: dict[tuple[str, Values, int], int] = {}
+
+    def taken(self, step: Step) -> Taken:
+        """Return a step as the analysis sees it."""
+        kind = self.of(step.accesses)
+        return Taken(step, kind, self._marks.setdefault((step.task, step.values, kind), len(self._marks)))
 
     def of(self, accesses: tuple[Access, ...]) -> int:
         """Return the number of a set of touches."""

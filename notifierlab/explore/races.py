@@ -89,7 +89,7 @@ class Races(History):
         self._holds: dict[str, list[_Hold]] = {}
         self._shapes: dict[int, tuple[list[Access], dict[str, set[Mode]]]] = {}
 
-    def without(self, race: Race) -> list[int]:
+    def without(self, race: Race) -> list[Taken]:
         """Return the steps behind the first of a race that did not happen after it.
 
         Left out are also those that took a lock which the second could not take then, and
@@ -100,7 +100,8 @@ class Races(History):
         left = [at for at in range(first + 1, len(clocks)) if clocks[at][who] < first]
         for gone in race.others:
             left = [at for at in left if not self.after(gone, at)]
-        return left
+        steps = self.steps
+        return [steps[at] for at in left]
 
     def cut(self, length: int) -> None:
         """Take back all steps but the first `length`."""

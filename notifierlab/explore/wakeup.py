@@ -147,3 +147,46 @@ def known_of(sleeping: Mapping[Label, Taken], task: str) -> Known:
 def _unlike(some: tuple[int, ...], others: tuple[int, ...]) -> bool:
     """Tell whether one step cannot choose in both ways, since one is only a part of the other."""
     return some != others and all(a == b for a, b in zip(some, others, strict=False))
+
+
+class Point:
+    """A point of the current run: what sleeps there, what is planned, what runs.
+
+    `base` is the number of choices made before it; `explored` tells that all behind some
+    step taken here is known. `waiting` are sequences that the step being tried here seemed to
+    cover. `loose` are the steps asleep that no race may vouch for: while there are any,
+    everybody is tried; `loosened` says that what runs will be one. `open` are the tasks tried
+    with some values only, and whether the others must be tried. `asked` are the orders that
+    were asked for, by the marks of their steps.
+    """
+
+    __slots__ = (
+        "asked",
+        "base",
+        "explored",
+        "loose",
+        "loosened",
+        "open",
+        "plan",
+        "running",
+        "sleep",
+        "taken",
+        "waiting",
+    )
+
+    def __init__(self, sleep: dict[Label, Taken], plan: list[Branch], base: int) -> None:
+        self.sleep = sleep
+        self.plan = plan
+        self.base = base
+        self.running: Branch | None = None
+        self.taken: Taken | None = None
+        self.explored = False
+        self.waiting: list[list[Taken]] = []
+        self.loose: dict[Label, None] = {}
+        self.loosened = False
+        self.open: dict[str, bool] = {}
+        self.asked: dict[tuple[int, ...], None] = {}
+
+    def is_asleep(self, task: str) -> bool:
+        """Tell whether a task sleeps here, with all the values that its step may choose."""
+        return (task, ()) in self.sleep or asleep(known_of(self.sleep, task), ())

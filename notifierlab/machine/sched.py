@@ -20,7 +20,7 @@ from notifierlab import events
 from notifierlab.events import Event, Waiting
 from notifierlab.machine.access import Access, Mode
 from notifierlab.machine.raised import in_a_line, is_exception, is_ours, place
-from notifierlab.machine.recording import Recording, Spin
+from notifierlab.machine.recording import Recording
 
 Args = TypeVarTuple("Args")
 T = TypeVar("T")
@@ -73,9 +73,8 @@ class Task:
         "rcu_section",
         "seat",
         "send",
-        "spin",
+        "spins",
         "tried",
-        "tries",
         "until",
         "waits_for",
         "wants",
@@ -100,9 +99,8 @@ class Task:
         # and the lock that the pending step takes.
         self.awaits: list[Access] = []
         self.wants: Access | None = None
-        # How it tries again: pending, and the last time.
-        self.spin: Spin | None = None
-        self.tries = Spin()
+        # Whether it waits to try again, and the last hand-over before the try began.
+        self.spins = False
         self.tried = 0
         # The carrier's own: what it needs to resume this task.
         self.seat: Any = None
@@ -175,7 +173,7 @@ class Machine(Recording):
         me = self.current
         me.tried = self.handed_over
         if self.recording:
-            me.tries = me.tries.anew(self.trace)
+            self.begin_try()
 
     async def relax(self) -> None:
         """cpu_relax, after a try that failed: go on once another task has run since it began.
@@ -186,7 +184,7 @@ class Machine(Recording):
         """
         me = self.current
         if self.recording:
-            me.spin = me.tries
+            me.spins = True
         await self.step(lambda: self.handed_over != me.tried, ANOTHER)
         self.trying()
 
