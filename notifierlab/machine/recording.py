@@ -5,6 +5,7 @@ at the conditions of all tasks itself, so that what a condition reads is known a
 task's, and never as a touch of the step that happened to end there.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar, Final, TYPE_CHECKING
 
 from notifierlab.machine.access import Access, Mode, Step
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 _GUARDS: Final = (Mode.ACQUIRE, Mode.ACQUIRE_READ, Mode.AWAIT, Mode.AFTER)
 
 
+# Most touches were seen before, and looking one up is cheaper than making it.
+_ACCESSES: Final[dict[tuple[str, Mode], Access]] = {}
+
+
 class Recording(Declaring):
     """The part of a machine that records touches.
 
@@ -23,7 +28,7 @@ class Recording(Declaring):
     touch that are left in a deadlock; `ready` is who may run at the choice being made.
     `declared` is claimed by a scenario all of whose touches are recorded, and lost with
     a condition that is not. `mode` has the modes, for scenarios that touch things of
-    their own.
+    their own. `wide` are the tasks a condition of which was seen to read more than one object.
     """
 
     mode: ClassVar = Mode
@@ -39,10 +44,12 @@ class Recording(Declaring):
         self.trace: list[Step] = []
         self.blocked: tuple[Step, ...] = ()
         self.ready: list[Task] = []
+        self.wide: dict[str, None] = {}
         self.values_taken = 0
         self._into: list[Access] = []
         self._scheduled = -1
         self._guarded = False
+        self._known: Sequence[Step] = ()
 
     def record(self) -> None:
         """Record from now on."""
@@ -51,7 +58,11 @@ class Recording(Declaring):
     def touch(self, name: str, mode: Mode) -> None:
         """Record that the current step, or the condition being looked at, touches `name`."""
         if self.recording:
-            self._into.append(Access(name, mode))
+            touched = name, mode
+            access = _ACCESSES.get(touched)
+            if access is None:
+                access = _ACCESSES[touched] = Access(name, mode)
+            self._into.append(access)
 
     def want(self, name: str, mode: Mode) -> None:
         """Say what the next step of the current task touches first: a lock it waits for."""
@@ -60,6 +71,13 @@ class Recording(Declaring):
 
     def _look_recorded(self) -> "list[Task]":
         """End the step in progress. Return who may run, and note what their conditions read."""
+        trace, known = self.trace, self._known
+        at = len(trace)
+        if at + 1 < len(known):
+            trace.append(known[at])
+            self._into = []
+            self.ready = ready = [task for task in self.tasks if task.until is None or task.until()]
+            return ready.copy()
         self._close_step()
         ready = []
         for task in self.tasks:
@@ -67,13 +85,25 @@ class Recording(Declaring):
             if until is None:
                 ready.append(task)
                 continue
-            self._into = task.awaits = []
+            if task.awaits:
+                task.awaits = []
+            self._into = into = task.awaits
             if until():
                 ready.append(task)
+            if into and len(into) > 1 and into[0].mode is not Mode.AFTER and len({name for name, _ in into}) > 1:
+                self.wide[task.name] = None
         self.ready = ready
-        return list(ready)
+        return ready.copy()
+
+    def repeat(self, steps: Sequence[Step]) -> None:
+        """Say that the run begins with `steps`, as an earlier one did: they are not looked at again."""
+        self._known = steps
 
     def _close_step(self) -> None:
+        at = len(self.trace)
+        if at < len(self._known):
+            self.trace.append(self._known[at])
+            return
         into = self._into
         if self._guarded and not (into and into[0].mode in _GUARDS):
             self.declared = False
@@ -90,6 +120,9 @@ class Recording(Declaring):
         )
 
     def _open_step(self, chosen: "Task", scheduled: int) -> None:
+        if len(self.trace) < len(self._known):
+            chosen.wants = None
+            return
         self._scheduled = scheduled
         self.values_taken = 0
         self._guarded = chosen.until is not None
