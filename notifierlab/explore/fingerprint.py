@@ -52,6 +52,7 @@ _TOGETHER: Final = {Mode.ADD: "add", Mode.INSERT: "insert", Mode.WAKE: "wake", M
 _TAKES: Final = {Mode.ACQUIRE: "write", Mode.ACQUIRE_READ: "read", Mode.TRY: "try"}
 _ONCE: Final = frozenset((Mode.FIRST, Mode.AFTER))
 _START: Final = "start of "
+_END: Final = "end of "
 
 
 class Numbers:
@@ -66,9 +67,9 @@ class Numbers:
 
 
 class Portrait:
-    """The state after each step of a run, brought forward by `take`."""
+    """The state after each step of a run, brought forward by `take`. `gone` are the tasks that have ended."""
 
-    __slots__ = ("_alike", "_held", "_notes", "_numbers", "_objects", "_pasts", "_together", "notes_taken", "taken")
+    __slots__ = ("_alike", "_held", "_numbers", "_objects", "_pasts", "_together", "gone", "notes_taken", "taken")
 
     def __init__(self, numbers: Numbers) -> None:
         self._numbers = numbers
@@ -78,7 +79,7 @@ class Portrait:
         self._together: dict[str, tuple[str, tuple[int, ...]]] = {}
         self._held: dict[str, tuple[tuple[str, str], ...]] = {}
         self._alike: dict[str, str] = {}
-        self._notes: Sequence[Note] = ()
+        self.gone: tuple[str, ...] = ()
         self.taken = 0
         self.notes_taken = 0
 
@@ -90,6 +91,7 @@ class Portrait:
         other._together = self._together.copy()
         other._held = self._held.copy()
         other._alike = self._alike
+        other.gone = self.gone
         other.taken = self.taken
         other.notes_taken = self.notes_taken
         return other
@@ -107,6 +109,10 @@ class Portrait:
     def task(self, name: str) -> int:
         """Return the state of a task, without its name if it is interchangeable."""
         return self._numbers.of((self._past(name), self._held.get(name, ())))
+
+    def held(self, name: str) -> tuple[tuple[str, str], ...]:
+        """Return the locks a task has, and how: "read", "write", or "try" for an attempt that succeeded."""
+        return self._held.get(name, ())
 
     def state(self) -> State:
         """Return the state of all."""
@@ -159,6 +165,8 @@ class Portrait:
             elif mode is Mode.FIRST and name.startswith(_START):
                 child = name.removeprefix(_START)
                 self._pasts[child] = self._numbers.of(("task", self._alike.get(child, child), past))
+            elif mode is Mode.FIRST and name.startswith(_END):
+                self.gone = tuple(sorted((*self.gone, step.task)))
         for note in declared:
             if note.kind == "holds":
                 self._objects[note.name] = self._numbers.of(("holds", note.value))

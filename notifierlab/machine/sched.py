@@ -110,7 +110,7 @@ class Machine(Recording):
     """Runs the tasks of one run. A carrier subclasses it and gives `step`.
 
     `ended` is how the run came to its end: `complete`, `deadlock`, `livelock`, `raised`
-    or `interrupted`; empty while it goes on. `idle` says that nobody has the baton: all who
+    or `interrupted`, or `left` by a search; empty while it goes on. `idle` says that nobody has the baton: all who
     could go on wait outside. `choices` and `options` are what was taken
     at each choice point with more than one option, and out of how many (negative where
     option 0 was not "carry on").
@@ -355,6 +355,12 @@ class Machine(Recording):
                 self._close_step()
             self.ended = how
             self.stopped = True
+
+    def leave(self) -> NoReturn:
+        """End the run where a choice is being made: whoever chooses wants to know no more of it."""
+        self.ended = "left"
+        self.stopped = True
+        raise RunOver
 
     def _stop_for_length(self) -> NoReturn:
         if self._asked_to_end:
