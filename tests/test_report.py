@@ -22,10 +22,13 @@ class Now:
     """What a search tells of itself."""
 
     runs = 1000
-    level = 2
     orders = 600
     left = 1400
     found = ("unpaired-end",)
+
+    def __init__(self, level: int | None = 2, unit: str = "orders") -> None:
+        self.level = level
+        self.unit = unit
 
 
 def _violation(n: int) -> Violation:
@@ -101,6 +104,16 @@ def test_progress_is_a_live_line_on_a_terminal_and_a_rare_one_elsewhere(monkeypa
     )
     assert terminal.getvalue().count("1000 runs, ") == 2
     assert terminal.getvalue().endswith("\r\x1b[K")
+
+
+def test_a_search_that_does_not_go_by_deviations_says_what_it_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    file = io.StringIO()
+    with ProgressLine(file) as plain:
+        clock[0] = EVERY_SECONDS + 1
+        plain(Now(level=None, unit="states"))
+    assert file.getvalue() == "1000 runs, 90 runs/s, 600 states, about 1400 left, found unpaired-end\n"
 
 
 def test_a_quick_search_shows_no_progress_at_all() -> None:

@@ -20,6 +20,7 @@ it or give it back while this one has it. None of that holds of a lock which som
 back who did not have it, nor of attempts (`TRY`, `TEST`), which others see fail.
 """
 
+import random
 from collections.abc import Mapping
 from typing import Final
 
@@ -31,6 +32,8 @@ Held = tuple[tuple[str, str], ...]
 _GUARDS: Final = {Mode.ACQUIRE: "write", Mode.ACQUIRE_READ: "read"}
 _DROPS: Final = {Mode.RELEASE: "write", Mode.DOWNGRADE: "write", Mode.RELEASE_READ: "read"}
 _ONCE: Final = (Mode.FIRST, Mode.AFTER)
+_LOOKS_MAX: Final = 32
+"""How many runs at random are made at most before a search begins anew, so that it does not do so too often."""
 _OF_LOCKS: Final = (*_GUARDS, *_DROPS, Mode.TRY, Mode.TEST)
 
 
@@ -122,6 +125,31 @@ class Privacy:
                 if not any((lock, "read" if how == "write" else "write") in locks for lock, how in mine):
                     return False
         return True
+
+
+class Looks:
+    """Runs at random, to see who touches what."""
+
+    def __init__(self) -> None:
+        self.running = False
+        self._left = 0
+        self._next = 0
+        self._draw = random.Random(0).random
+
+    def more(self) -> None:
+        """Make some, more each time."""
+        self._left = self._next
+        self._next = min(max(2 * self._next, 1), _LOOKS_MAX)
+
+    def due(self) -> bool:
+        """Tell whether the next run is one."""
+        self.running = self._left > 0
+        self._left -= self.running
+        return self.running
+
+    def choose(self, options: int) -> int:
+        """Draw."""
+        return int(self._draw() * options)
 
 
 def _needed(accesses: tuple[Access, ...], held: Held) -> frozenset[tuple[str, str]]:

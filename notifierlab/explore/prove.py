@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import Final, TYPE_CHECKING
 
 from notifierlab.explore.dpor import Dpor
+from notifierlab.explore.estimate import Position, Positioned
 from notifierlab.explore.fingerprint import Numbers, Portrait, State
 from notifierlab.explore.states import States
 from notifierlab.machine.sched import Machine
@@ -141,6 +142,12 @@ class Prove:
             return self.certificate
         return "; ".join(f"{turns.strategy.name}: {turns.strategy.covered()}" for turns in self._turns if turns.steps)
 
+    def progress(self) -> Position | None:
+        """Say how far the one is that has less left."""
+        positions = [turns.strategy.progress() for turns in self._turns if isinstance(turns.strategy, Positioned)]
+        known = [position for position in positions if position.left is not None]
+        return min(known, key=_part_left, default=None)
+
     # --- turns ----------------------------------------------------------------------
 
     def _next(self) -> _Turns | None:
@@ -174,6 +181,11 @@ class Prove:
         if self.dpor.proved:
             return self.final == self.states.final
         return all(state in self.states.final for state in self.final)
+
+
+def _part_left(position: Position) -> float:
+    left = position.left or 0
+    return left / max(position.done + left, 1)
 
 
 def model_of(spec: "RunSpec") -> str:

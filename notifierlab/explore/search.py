@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, Protocol, runtime_checkable
 
 from notifierlab.checker import Checker, not_exercised
+from notifierlab.explore.estimate import Positioned
 from notifierlab.explore.interrupts import stoppable
 from notifierlab.explore.menu import make_strategy
 from notifierlab.explore.repeat import REPEAT_EVERY, Repeats
@@ -62,8 +63,9 @@ class SearchResult:
 class Progress:
     """How far a search is, for whoever waits for it.
 
-    `level` is the current number of deviations, `orders` how many of that level were
-    executed, `left` about how many are not yet; None where there is no telling.
+    `level` is the current number of deviations, None for a search that does not go by
+    them. `orders` is how many orders (of that level) were executed, `left` about how many are not yet;
+    None where there is no telling. `unit` says what is counted, if not orders.
     """
 
     runs: int
@@ -72,6 +74,7 @@ class Progress:
     found: tuple[str, ...]
     orders: int | None = None
     left: int | None = None
+    unit: str = "orders"
 
 
 def explore(
@@ -188,15 +191,17 @@ class _Search:
 
     def progress(self) -> Progress:
         strategy, tally = self._strategy, self._tally
-        if not isinstance(strategy, Bounded):
+        position = strategy.progress() if isinstance(strategy, Positioned) else None
+        if position is None:
             return Progress(runs=tally.runs, steps=tally.steps, level=None, found=tally.rules)
         return Progress(
             runs=tally.runs,
             steps=tally.steps,
-            level=len(strategy.counts) - 1,
+            level=position.level,
             found=tally.rules,
-            orders=strategy.counts[-1],
-            left=strategy.left,
+            orders=position.done,
+            left=position.left,
+            unit=position.unit,
         )
 
     def result(self) -> SearchResult:

@@ -23,12 +23,13 @@ must come through the same states (`mirror.py`). And now and then a run goes on 
 known state to its end; what it meets there must be known when the search has ended.
 """
 
-import random
 from typing import Final, TYPE_CHECKING
 
+from notifierlab.explore.estimate import Estimate, Position
 from notifierlab.explore.fingerprint import Numbers, Portrait, State
 from notifierlab.explore.mirror import Mirror, on_offer
-from notifierlab.explore.privacy import Held, Privacy
+from notifierlab.explore.places import Choice, Known, Touches
+from notifierlab.explore.privacy import Held, Looks, Privacy
 from notifierlab.explore.strategies import Divergence
 from notifierlab.machine.access import Access, CONFLICTS, Step
 from notifierlab.machine.sched import LabError, Machine
@@ -39,90 +40,10 @@ if TYPE_CHECKING:
 _TAIL_EVERY: Final = 16
 """Every so-manieth run, and each before the first of them, goes on behind a known state, which is then tested."""
 
-_LOOKS_MAX: Final = 32
-"""How many runs at random a search makes at most before it begins anew, so as not to begin anew too often."""
-
 _MERGED: Final = (
     "two runs came to what is declared to be one state and did not go on alike; see what the scenario says with "
     "machine.holds, machine.at and machine.interchangeable, and whether it touches all that its tasks share"
 )
-
-Touches = dict[str, int]
-"""What steps touch: for each object the modes that conflict with that, as bits."""
-
-
-class _Known:
-    """What is known of a state: who may run, and who of them was not tried since it slept.
-
-    `alone` is the task whose step there is private, if it was tried for all.
-    """
-
-    __slots__ = ("alone", "asleep", "ready")
-
-    def __init__(self, ready: tuple[int, ...], asleep: frozenset[int]) -> None:
-        self.ready = ready
-        self.asleep = asleep
-        self.alone: int | None = None
-
-
-class _Choice:
-    """A choice of the current run, and what is still to be tried there.
-
-    `names` are the tasks on offer, none if it is of a value. `before` is the state with
-    all that is asleep in it; `begun` the choice of a task that began the step in which a
-    value is chosen. `touched` is what the steps of the task now taken touch, as far as known.
-    `spare` need not be tried as long as all steps of the task now taken are private.
-    """
-
-    __slots__ = (
-        "before", "begun", "depth", "known", "left", "names", "options", "public", "sleep", "spare", "taken", "touched"
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        options: int,
-        names: tuple[str, ...],
-        todo: list[int],
-        before: Portrait,
-        sleep: dict[str, Touches],
-        begun: "_Choice | None",
-    ) -> None:
-        self.options = options
-        self.names = names
-        self.taken = todo[0]
-        self.left = todo[1:]
-        self.spare: list[int] = []
-        self.public = False
-        self.before = before
-        self.sleep = sleep
-        self.begun = begun
-        self.touched: Touches | None = None
-        self.known: _Known | None = None
-        self.depth = 0
-
-    def next(self) -> bool:
-        """Take what is next; the task that was tried sleeps from now on."""
-        if self.names and self.touched is not None:
-            self.sleep[self.names[self.taken]] = self.touched
-        self.touched = None
-        if not self.left:
-            return False
-        self.taken = self.left.pop(0)
-        return True
-
-    def spare_others(self, task: int) -> None:
-        """Try nobody else: the step of `task` is private."""
-        assert self.known is not None
-        self.known.alone = task
-        self.spare, self.left = self.left, []
-
-    def publish(self) -> None:
-        """Try the others after all, now and whenever the step taken turns out private."""
-        self.public = True
-        if self.spare:
-            assert self.known is not None
-            self.known.alone = None
-            self.left, self.spare = self.spare, []
 
 
 class States:
@@ -146,21 +67,22 @@ class States:
         self.runs = 0
         self._numbers = Numbers() if numbers is None else numbers
         self._every_state = every_state
-        self._known: dict[State, _Known] = {}
+        self._known: dict[State, Known] = {}
         self._promised: dict[State, None] = {}
-        self._path: list[_Choice] = []
-        self._trail: list[_Known] = []
+        self._path: list[Choice] = []
+        self._trail: list[Known] = []
         self._privacy = Privacy()
         self._habits: dict[int, tuple[Access, ...]] = {}
-        self._looks = _Looks()
+        self._looks = Looks()
         self._machine: Machine | None = None
         self._mirror = Mirror(self._numbers)
+        self._estimate = Estimate()
         self._at = 0
         # Of the current run: the state it is in, what sleeps there, the choice of a task
         # that began the step in progress, and whether there is nothing more to learn.
         self._portrait = Portrait(self._numbers)
         self._sleep: dict[str, Touches] = {}
-        self._begun: _Choice | None = None
+        self._begun: Choice | None = None
         self._calm = False
 
     @property
@@ -201,6 +123,7 @@ class States:
         self._looks.more()
         self._known, self._promised, self.final = {}, {}, {}
         self._path, self._trail = [], []
+        self._estimate = Estimate()
 
     def begin_run(self, machine: Machine) -> None:
         """See the machine of the run that begins; start with the choices on the path."""
@@ -242,9 +165,9 @@ class States:
                 machine.leave()
             return 0
         if is_value:
-            choice = _Choice(options, (), list(range(options)), self._portrait.copy(), self._sleep, self._begun)
+            choice = Choice(options, (), list(range(options)), self._portrait.copy(), self._sleep, self._begun)
         else:
-            choice = _Choice(options, names, self._private_first(names, todo), self._portrait.copy(), self._sleep, None)
+            choice = Choice(options, names, self._private_first(names, todo), self._portrait.copy(), self._sleep, None)
             choice.known = self._trail[-1]
             self._begun = choice
         choice.depth = len(self._trail)
@@ -293,6 +216,11 @@ class States:
             text += ", as far as the touches recorded tell states apart (not all are, or a run was cut)"
         return text
 
+    def progress(self) -> Position:
+        """Say how many states were visited, and about how many are not."""
+        self._estimate.see([(choice.done, choice.done + 1 + len(choice.left)) for choice in self._path], self.states)
+        return Position(self.states, self._estimate.left(), "states")
+
     @property
     def _has_tail(self) -> bool:
         """Whether the current run goes on behind a known state."""
@@ -324,7 +252,7 @@ class States:
         assert self._machine is not None
         return self._machine
 
-    def _resume(self, choice: _Choice) -> None:
+    def _resume(self, choice: Choice) -> None:
         """Be where the run was when it last came to this choice."""
         self._portrait = choice.before.copy()
         self._sleep = choice.sleep
@@ -390,14 +318,14 @@ class States:
                 return [at, *[other for other in todo if other != at]]
         return todo
 
-    def _visit(self, ready: tuple[str, ...], begun: _Choice | None) -> list[int]:
+    def _visit(self, ready: tuple[str, ...], begun: Choice | None) -> list[int]:
         """Enter the current state among the known; return which of `ready` are to be tried."""
         state = self._portrait.state()
         tasks = [self._portrait.task(name) for name in ready]
         asleep = frozenset([self._portrait.task(name) for name in self._sleep])
         known = self._known.get(state)
         if known is None:
-            known = self._known[state] = _Known(tuple(sorted(tasks)), asleep)
+            known = self._known[state] = Known(tuple(sorted(tasks)), asleep)
             self._trail.append(known)
             return _firsts(tasks, [task for task in tasks if task not in asleep])
         if known.ready != tuple(sorted(tasks)) and self._running().declared:
@@ -416,31 +344,6 @@ class States:
             name: touches for name, touches in self._sleep.items() if self._portrait.task(name) in known.asleep
         }
         return _firsts(tasks, woken)
-
-
-class _Looks:
-    """Runs at random, to see who touches what."""
-
-    def __init__(self) -> None:
-        self.running = False
-        self._left = 0
-        self._next = 0
-        self._draw = random.Random(0).random
-
-    def more(self) -> None:
-        """Make some, more each time."""
-        self._left = self._next
-        self._next = min(max(2 * self._next, 1), _LOOKS_MAX)
-
-    def due(self) -> bool:
-        """Tell whether the next run is one."""
-        self.running = self._left > 0
-        self._left -= self.running
-        return self.running
-
-    def choose(self, options: int) -> int:
-        """Draw."""
-        return int(self._draw() * options)
 
 
 def _firsts(tasks: list[int], wanted: list[int]) -> list[int]:
