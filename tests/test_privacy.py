@@ -154,6 +154,36 @@ def test_no_end_is_lost_in_many_programs(seed: int) -> None:
         compared += same_ends(program, declared=draw.random() < 0.5, alike=alike)
 
 
+def test_a_step_is_private_only_if_it_is_for_every_value_chosen_in_it() -> None:
+    async def choosing(host: Host) -> None:
+        host.all_touches_declared()
+        machine = host.machine
+        field = [0]
+
+        async def chooser() -> None:
+            await machine.step()
+            if machine.choose("write", False, True):
+                machine.touch("x", machine.mode.WRITE)
+                field[0] = 1
+
+        async def seer() -> None:
+            await machine.step()
+            machine.touch("x", machine.mode.READ)
+            machine.at("saw", field[0])
+
+        async with host.together() as tasks:
+            tasks.start(chooser, name="chooser")
+            tasks.start(seer, name="seer")
+
+    numbers = Numbers()
+    searches = [States(numbers), States(numbers, every_state=True)]
+    for states in searches:
+        for _ in runs_of(RunSpec(name="choosing", scenario=choosing), states):
+            pass
+    # Not written, written and not seen, written and seen.
+    assert [len(states.final) for states in searches] == [3, 3]
+
+
 def test_a_task_that_runs_in_a_circle_does_not_put_others_off_for_ever() -> None:
     async def circling(host: Host) -> None:
         host.all_touches_declared()

@@ -108,7 +108,7 @@ class Estimate:
             return None
         branches = sum(self._branches[other] for other in pool)
         centre = sum(self._branches[other] * other for other in pool) / branches
-        cost = self._mean(pool) * self._growth(pool) ** (centre - depth)
+        cost: float = self._mean(pool) * self._growth(pool) ** (centre - depth)
         return min(cost, max(self._largest[depth], self._count - self._begun[depth]))
 
     def _growth(self, pool: list[int]) -> float:
