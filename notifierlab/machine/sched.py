@@ -343,6 +343,11 @@ class Machine(Recording):
         self.emit(events.Interrupted)
         self.end("interrupted")
 
+    def leave(self) -> NoReturn:
+        """End the run where a choice is being made: whoever chooses wants to know no more of it."""
+        self.end("left")
+        raise RunOver
+
     def ask_to_end(self) -> None:
         """End the run at its next step (from a signal handler: the step in progress is whole)."""
         self._asked_to_end = True
@@ -351,16 +356,10 @@ class Machine(Recording):
     def end(self, how: str) -> None:
         """Stop the baton: from here on steps return at once and events are dropped."""
         if not self.stopped:
-            if self.recording and how != "deadlock":
+            if self.recording and how not in ("deadlock", "left"):
                 self._close_step()
             self.ended = how
             self.stopped = True
-
-    def leave(self) -> NoReturn:
-        """End the run where a choice is being made: whoever chooses wants to know no more of it."""
-        self.ended = "left"
-        self.stopped = True
-        raise RunOver
 
     def _stop_for_length(self) -> NoReturn:
         if self._asked_to_end:
