@@ -63,29 +63,37 @@ class _Lock:
 
     async def take(self) -> None:
         machine = self.machine
-        machine.want(self.name, machine.mode.ACQUIRE)
+        if machine.recording:
+            machine.want(self.name, machine.mode.ACQUIRE)
         await machine.step(self._is_free, self.name)
         self.held = True
-        machine.touch(self.name, machine.mode.ACQUIRE)
+        if machine.recording:
+            machine.touch(self.name, machine.mode.ACQUIRE)
 
     async def drop(self) -> None:
-        await self.machine.step()
+        machine = self.machine
+        await machine.step()
         self.held = False
-        self.machine.touch(self.name, self.machine.mode.RELEASE)
-        self.machine.holds(self.name, None)
+        if machine.recording:
+            machine.touch(self.name, machine.mode.RELEASE)
+            machine.holds(self.name, None)
 
     async def take_read(self) -> None:
         machine = self.machine
-        machine.want(self.name, machine.mode.ACQUIRE_READ)
+        if machine.recording:
+            machine.want(self.name, machine.mode.ACQUIRE_READ)
         await machine.step(self._no_writer, self.name)
         self.readers += 1
-        machine.touch(self.name, machine.mode.ACQUIRE_READ)
+        if machine.recording:
+            machine.touch(self.name, machine.mode.ACQUIRE_READ)
 
     async def drop_read(self) -> None:
-        await self.machine.step()
+        machine = self.machine
+        await machine.step()
         self.readers -= 1
-        self.machine.touch(self.name, self.machine.mode.RELEASE_READ)
-        self.machine.holds(self.name, None)
+        if machine.recording:
+            machine.touch(self.name, machine.mode.RELEASE_READ)
+            machine.holds(self.name, None)
 
     def _is_free(self) -> bool:
         return not self.held and not self.readers
@@ -135,25 +143,29 @@ class _World:
         await self.mmap_sem.take()
         if self.take_all:
             await self.i_mmap.take()
-        await self.machine.step()
+        machine = self.machine
+        await machine.step()
         self.registered = True
-        self.machine.touch("registered", self.machine.mode.WRITE)
-        self.machine.holds("registered", True)
-        self.machine.emit(events.RegisterDone, "mm", _MMU, 0)
+        if machine.recording:
+            machine.touch("registered", machine.mode.WRITE)
+            machine.holds("registered", True)
+        machine.emit(events.RegisterDone, "mm", _MMU, 0)
         if self.take_all:
             await self.i_mmap.drop()
         await self.mmap_sem.drop()
 
     async def truncate(self) -> None:
+        machine = self.machine
         await self.i_mmap.take()
         if await self._has_notifier():
             await self._range_start()
         for page in self.pages:
             await page.lock.take()
-            await self.machine.step()
+            await machine.step()
             page.present = False
-            self.machine.touch(f"pte{page.n}", self.machine.mode.WRITE)
-            self.machine.holds(f"pte{page.n}", False)
+            if machine.recording:
+                machine.touch(f"pte{page.n}", machine.mode.WRITE)
+                machine.holds(f"pte{page.n}", False)
             await page.lock.drop()
         for page in self.pages:
             await self._put(page)
@@ -166,7 +178,8 @@ class _World:
         if self.wait:
             await machine.step(self._is_registered, "a registration")
         else:
-            machine.touch("registered", machine.mode.READ)
+            if machine.recording:
+                machine.touch("registered", machine.mode.READ)
             if not self.registered:
                 return
         for attempt in range(2):
@@ -185,8 +198,10 @@ class _World:
     # --- the steps ------------------------------------------------------------------
 
     async def _has_notifier(self) -> bool:
-        await self.machine.step()
-        self.machine.touch("registered", self.machine.mode.READ)
+        machine = self.machine
+        await machine.step()
+        if machine.recording:
+            machine.touch("registered", machine.mode.READ)
         return self.registered
 
     def _is_registered(self) -> bool:
@@ -272,8 +287,9 @@ class _World:
         machine = self.machine
         await machine.step()
         page.refs -= 1
-        machine.touch(f"ref{page.n}", machine.mode.ADD if self.commute else machine.mode.WRITE)
-        machine.holds(f"ref{page.n}", page.refs)
+        if machine.recording:
+            machine.touch(f"ref{page.n}", machine.mode.ADD if self.commute else machine.mode.WRITE)
+            machine.holds(f"ref{page.n}", page.refs)
         if not page.refs:
             machine.emit(events.PageFreed, page.n + 1, 1)
 

@@ -43,7 +43,8 @@ class SearchResult:
     besides. `orders[k]` counts the orders with exactly `k` deviations (bounded search
     only), `bound` says in words what was covered, `cut` why it ended before its bound.
     `replays` counts the runs that shrinking took, which are not among `runs`.
-    `not_exercised` are rules that had nothing to judge in any run.
+    `not_exercised` are rules that had nothing to judge in any run. `traces` and `states` count
+    the orders that differ and the states visited, for a strategy that does.
     """
 
     verdict: SearchVerdict
@@ -57,6 +58,8 @@ class SearchResult:
     cut: Cut
     replays: int = 0
     not_exercised: tuple[str, ...] = ()
+    traces: int | None = None
+    states: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,7 +212,7 @@ class _Search:
         strategy = self._strategy
         levels = strategy if isinstance(strategy, Bounded) else None
         proved = bool(getattr(strategy, "proved", False))
-        return summed_up(
+        result = summed_up(
             self._spec,
             self._tally,
             self._wanted,
@@ -219,6 +222,7 @@ class _Search:
             levels=levels,
             proved=proved,
         )
+        return replace(result, traces=_counted(strategy, "traces"), states=_counted(strategy, "states"))
 
     def _covered(self) -> str:
         strategy, runs = self._strategy, self._tally.runs
@@ -229,6 +233,12 @@ class _Search:
         if isinstance(strategy, Telling):
             return strategy.covered()
         return orders(runs)
+
+
+def _counted(strategy: Strategy, what: str) -> int | None:
+    """Return how many `what` a strategy counts; None if it does not."""
+    count = getattr(strategy, what, None)
+    return count if isinstance(count, int) else None
 
 
 @runtime_checkable
