@@ -220,10 +220,11 @@ class Machine(Recording):
     async def join(self, *tasks: Task) -> None:
         """Wait until all of `tasks` have ended."""
         left = list(tasks)
+        ends = [Access(f"end of {task.name}", Mode.AFTER) for task in tasks] if self.recording else []
 
         def all_done() -> bool:
-            if self.recording:
-                self._into.extend(Access(f"end of {task.name}", Mode.AFTER) for task in tasks)
+            if ends:
+                self._into.extend(ends)
             # Looked at in every step of everybody: so those that are done are left out.
             while left and left[-1].done:
                 left.pop()
