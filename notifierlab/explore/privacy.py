@@ -72,7 +72,7 @@ class Privacy:
             if name not in self._wild and _is_wild(name, mode, accesses, held, self._touches.get(name, {})):
                 self._wild[name] = None
                 news = True
-            news = self._note(name, mode, who, _of_lock(name, mode, locks)) or news
+            news = self._note(name, mode, who, locks) or news
         if news:
             self._verdicts = {}
             self.broken = self.broken or not all(self._private(*relied) for relied in self._relied)
@@ -159,13 +159,6 @@ def _needed(accesses: tuple[Access, ...], held: Held) -> frozenset[tuple[str, st
         locks.append((accesses[0].object, _GUARDS[accesses[0].mode]))
     locks += [(lock, "read") for lock, how in locks if how == "write"]
     return frozenset(locks)
-
-
-def _of_lock(name: str, mode: Mode, locks: frozenset[tuple[str, str]]) -> frozenset[tuple[str, str]]:
-    """Return what protects a touch: of an attempt at a lock, not that lock."""
-    if mode is Mode.TRY or mode is Mode.TEST:
-        return frozenset(lock for lock in sorted(locks) if lock[0] != name)
-    return locks
 
 
 def _is_wild(
