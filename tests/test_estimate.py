@@ -60,6 +60,21 @@ def test_what_is_left_of_a_search_over_states_is_mostly_told_within_a_factor_of_
     assert sum(1 / 3 < ratio < 3 for ratio in ratios) > 0.9 * len(ratios)
 
 
+def test_what_is_left_of_a_search_over_orders_is_told_within_a_factor_of_five() -> None:
+    told = progress_of("dpor", 2)
+    assert [(told[-1].orders, told[-1].left, told[-1].unit)] == [(288, 0, "orders")]
+    for progress in told[len(told) // 4 : -1]:
+        assert progress.orders is not None
+        assert progress.left is not None
+        assert 288 / 5 < progress.orders + progress.left < 288 * 5
+
+
+def test_a_proof_tells_how_far_one_of_its_two_ways_is() -> None:
+    told = progress_of("prove", 2)
+    assert told[0].left is None
+    assert any(progress.unit == "states" and progress.left for progress in told)
+
+
 def test_a_search_by_deviations_tells_its_level() -> None:
     told = progress_of("bounded", 1)
     assert told[-1].level == 2

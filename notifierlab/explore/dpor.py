@@ -30,6 +30,7 @@ import random
 from collections.abc import Sequence
 from typing import Final, Literal, TYPE_CHECKING
 
+from notifierlab.explore.estimate import Estimate, Position
 from notifierlab.explore.happens import History, Kinds, Taken
 from notifierlab.explore.strategies import Divergence
 from notifierlab.explore.wakeup import asleep, Branch, insert, is_weak_initial, known_of, Label
@@ -120,6 +121,7 @@ class Dpor:
     def _forget(self) -> None:
         self._runs = 0
         self._stack: list[_Node] = []
+        self._estimate = Estimate()
         self._choices: tuple[int, ...] = ()
         self._prefix: tuple[int, ...] = ()
         self._at = 0
@@ -392,3 +394,9 @@ class Dpor:
             if is_weak_initial(self.kinds, node.sleep, task, between):
                 return
         insert(self.kinds, node.plan, between)
+
+    def progress(self) -> Position:
+        """Say how many orders were executed, and about how many are left of those known of."""
+        points = [(len(node.sleep), len(node.sleep) + len(node.plan) + 1) for node in self._stack]
+        self._estimate.see(points, self.traces)
+        return Position(self.traces, self._estimate.left())

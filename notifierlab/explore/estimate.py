@@ -89,6 +89,8 @@ class Estimate:
 
     def left(self) -> int | None:
         """Return about how many are still to be found; None if there is no telling yet."""
+        if not self._count:
+            return None
         total = 0.0
         for depth, (done, known) in enumerate(self._stack):
             if known - done > 1:

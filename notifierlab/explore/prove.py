@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import Final, TYPE_CHECKING
 
 from notifierlab.explore.dpor import Dpor
-from notifierlab.explore.estimate import Position, Positioned
+from notifierlab.explore.estimate import Position
 from notifierlab.explore.fingerprint import Numbers, Portrait, State
 from notifierlab.explore.states import States
 from notifierlab.machine.sched import Machine
@@ -152,11 +152,10 @@ class Prove:
             return self.certificate
         return "; ".join(f"{turns.strategy.name}: {turns.strategy.covered()}" for turns in self._turns if turns.steps)
 
-    def progress(self) -> Position | None:
-        """Say how far the one is that has less left."""
-        positions = [turns.strategy.progress() for turns in self._turns if isinstance(turns.strategy, Positioned)]
-        known = [position for position in positions if position.left is not None]
-        return min(known, key=_part_left, default=None)
+    def progress(self) -> Position:
+        """Say how far the search over states is, which mostly ends first, or else `dpor`."""
+        position = self.by_states.progress()
+        return self.dpor.progress() if position.left is None else position
 
     # --- turns ----------------------------------------------------------------------
 
@@ -191,11 +190,6 @@ class Prove:
         if self.dpor.proved:
             return self.final == self.by_states.final
         return all(state in self.by_states.final for state in self.final)
-
-
-def _part_left(position: Position) -> float:
-    left = position.left or 0
-    return left / max(position.done + left, 1)
 
 
 def model_of(spec: "RunSpec") -> str:

@@ -219,7 +219,7 @@ class States:
     def progress(self) -> Position:
         """Say how many states were visited, and about how many are not."""
         self._estimate.see([(choice.done, choice.done + 1 + len(choice.left)) for choice in self._path], self.states)
-        return Position(self.states, self._estimate.left(), "states")
+        return Position(self.states, None if self._privacy.broken else self._estimate.left(), "states")
 
     @property
     def _has_tail(self) -> bool:
