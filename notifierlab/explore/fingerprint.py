@@ -184,6 +184,7 @@ class Portrait:
                 child = name.removeprefix(_START)
                 self._pasts[child] = self._numbers.of(("task", self._alike.get(child, child), past))
                 self._refresh(child)
+                self.gone = tuple([name for name in self.gone if name != child])
             elif mode is Mode.FIRST and name.startswith(_END):
                 self.gone = tuple(sorted((*self.gone, step.task)))
         for note in declared:
