@@ -21,10 +21,10 @@ def test_both_ways_come_to_the_same_ends(program: Program) -> None:
     prove = Prove()
     for _ in runs_of(spec_of(program), prove):
         pass
-    assert prove.dpor.exhausted or prove.by_states.exhausted
+    assert prove.dpor.exhausted or prove.states.exhausted
     if prove.agreed:
         # Without declarations, final states are orders that differ, no fewer.
-        assert len(prove.by_states.final) == prove.dpor.traces
+        assert len(prove.states.final) == prove.dpor.traces
 
 
 @settings(max_examples=30, deadline=None)
@@ -43,9 +43,9 @@ def test_the_yardstick_is_proved_both_ways(guests: int) -> None:
     assert result.verdict == "proved"
     assert prove.agreed
     assert prove.dpor.traces == {1: 11, 2: 288}[guests]
-    assert prove.final == prove.by_states.final
+    assert prove.final == prove.states.final
     assert result.bound == prove.certificate
-    assert (result.traces, result.states) == (prove.dpor.traces, prove.by_states.states)
+    assert (result.traces, result.states) == prove.counted()
     assert "the same final states" in result.bound
 
 

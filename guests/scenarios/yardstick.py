@@ -19,7 +19,7 @@ entry. No order that matters hides behind that: whoever changes the entry does s
 a put of its own, so it stands the same when the last put comes, whoever's that is.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from notifierlab import events, Host, Mutant, PAGE_SIZE, Va
 
@@ -61,6 +61,9 @@ class _Lock:
         # Who had it before matters to nobody here.
         self.machine.holds(name, None)
 
+    # Taken and dropped more often than anything else is done here: so they look first
+    # whether anybody wants to know what they touch.
+
     async def take(self) -> None:
         machine = self.machine
         if machine.recording:
@@ -75,8 +78,7 @@ class _Lock:
         await machine.step()
         self.held = False
         if machine.recording:
-            machine.touch(self.name, machine.mode.RELEASE)
-            machine.holds(self.name, None)
+            self._given_back(machine.mode.RELEASE)
 
     async def take_read(self) -> None:
         machine = self.machine
@@ -92,8 +94,11 @@ class _Lock:
         await machine.step()
         self.readers -= 1
         if machine.recording:
-            machine.touch(self.name, machine.mode.RELEASE_READ)
-            machine.holds(self.name, None)
+            self._given_back(machine.mode.RELEASE_READ)
+
+    def _given_back(self, mode: Any) -> None:
+        self.machine.touch(self.name, mode)
+        self.machine.holds(self.name, None)
 
     def _is_free(self) -> bool:
         return not self.held and not self.readers

@@ -121,7 +121,6 @@ class Dpor:
     def _forget(self) -> None:
         self._runs = 0
         self._stack: list[_Node] = []
-        self._estimate = Estimate()
         self._choices: tuple[int, ...] = ()
         self._prefix: tuple[int, ...] = ()
         self._at = 0
@@ -129,6 +128,7 @@ class Dpor:
         self._picked_in = -1
         # Whether the current run shows nothing new.
         self._useless = False
+        self._estimate = Estimate()
 
     @property
     def proved(self) -> bool:
@@ -155,6 +155,12 @@ class Dpor:
             )
         since = " since the search last began anew" if self._restart else ""
         return f"{orders}{since}, no two the same{thrown}; others are left"
+
+    def progress(self) -> Position:
+        """Say how many orders were executed, and about how many are left of those known of."""
+        points = [(len(node.sleep), len(node.sleep) + len(node.plan) + 1) for node in self._stack]
+        self._estimate.see(points, self.traces)
+        return Position(self.traces, self._estimate.left())
 
     # --- the search -----------------------------------------------------------------
 
@@ -394,9 +400,3 @@ class Dpor:
             if is_weak_initial(self.kinds, node.sleep, task, between):
                 return
         insert(self.kinds, node.plan, between)
-
-    def progress(self) -> Position:
-        """Say how many orders were executed, and about how many are left of those known of."""
-        points = [(len(node.sleep), len(node.sleep) + len(node.plan) + 1) for node in self._stack]
-        self._estimate.see(points, self.traces)
-        return Position(self.traces, self._estimate.left())

@@ -62,12 +62,12 @@ class Prove:
     def __init__(self) -> None:
         numbers = Numbers()
         self.dpor = Dpor()
-        self.by_states = States(numbers)
+        self.states = States(numbers)
         self.final: dict[State, None] = {}
         self.longest = 0
         self.model = ""
         self._numbers = numbers
-        self._turns = (_Turns(self.by_states), _Turns(self.dpor))
+        self._turns = (_Turns(self.states), _Turns(self.dpor))
         self._first: _Turns | None = None
         self._current = self._turns[0]
         self._machine: Machine | None = None
@@ -75,17 +75,7 @@ class Prove:
     @property
     def proved(self) -> bool:
         """Whether one of the two has seen all there is."""
-        return self.dpor.proved or self.by_states.proved
-
-    @property
-    def traces(self) -> int:
-        """How many orders that differ `dpor` executed."""
-        return self.dpor.traces
-
-    @property
-    def states(self) -> int:
-        """How many states the other visited."""
-        return self.by_states.states
+        return self.dpor.proved or self.states.proved
 
     @property
     def agreed(self) -> bool:
@@ -94,11 +84,11 @@ class Prove:
         The ends of a `dpor` that proves nothing by itself (`Dpor.habits`) count as well: it
         may have lost orders, so those that it has not lost must be among the other's.
         """
-        return self._both_ended and self.final == self.by_states.final
+        return self._both_ended and self.final == self.states.final
 
     @property
     def _both_ended(self) -> bool:
-        return self.dpor.exhausted and self.dpor.declared and self.dpor.whole and self.by_states.proved
+        return self.dpor.exhausted and self.dpor.declared and self.dpor.whole and self.states.proved
 
     @property
     def certificate(self) -> str:
@@ -152,9 +142,13 @@ class Prove:
             return self.certificate
         return "; ".join(f"{turns.strategy.name}: {turns.strategy.covered()}" for turns in self._turns if turns.steps)
 
+    def counted(self) -> tuple[int, int]:
+        """Return how many orders that differ `dpor` executed, and how many states the other visited."""
+        return self.dpor.traces, self.states.states
+
     def progress(self) -> Position:
         """Say how far the search over states is, which mostly ends first, or else `dpor`."""
-        position = self.by_states.progress()
+        position = self.states.progress()
         return self.dpor.progress() if position.left is None else position
 
     # --- turns ----------------------------------------------------------------------
@@ -180,16 +174,16 @@ class Prove:
                 other.may = max(other.steps + turns.steps // 4, CHECK_STEPS)
         if self._both_ended and not self._consistent():
             raise Disagreement(
-                f"dpor and states both ended and disagree: {len(self.final)} final states from {self.traces} "
-                f"orders, {len(self.by_states.final)} from {self.states} states. This is an error of the bench, "
+                f"dpor and states both ended and disagree: {len(self.final)} final states from {self.dpor.traces} "
+                f"orders, {len(self.states.final)} from {self.states.states} states. This is an error of the bench, "
                 "or of what the scenario declares (machine.touch, holds, at, interchangeable); nothing is proved"
             )
 
     def _consistent(self) -> bool:
         """Tell whether `dpor` came to no other ends than `states`, and to all where it claims to."""
         if self.dpor.proved:
-            return self.final == self.by_states.final
-        return all(state in self.by_states.final for state in self.final)
+            return self.final == self.states.final
+        return all(state in self.states.final for state in self.final)
 
 
 def model_of(spec: "RunSpec") -> str:

@@ -16,6 +16,7 @@ from notifierlab.checker import Checker, not_exercised
 from notifierlab.explore.estimate import Positioned
 from notifierlab.explore.interrupts import stoppable
 from notifierlab.explore.menu import make_strategy
+from notifierlab.explore.prove import Prove
 from notifierlab.explore.repeat import REPEAT_EVERY, Repeats
 from notifierlab.explore.run import run_once, RunResult, RunSpec
 from notifierlab.explore.shrink import shrink
@@ -222,7 +223,8 @@ class _Search:
             levels=levels,
             proved=proved,
         )
-        return replace(result, traces=_counted(strategy, "traces"), states=_counted(strategy, "states"))
+        traces, states = _counted(strategy)
+        return replace(result, traces=traces, states=states)
 
     def _covered(self) -> str:
         strategy, runs = self._strategy, self._tally.runs
@@ -235,10 +237,11 @@ class _Search:
         return orders(runs)
 
 
-def _counted(strategy: Strategy, what: str) -> int | None:
-    """Return how many `what` a strategy counts; None if it does not."""
-    count = getattr(strategy, what, None)
-    return count if isinstance(count, int) else None
+def _counted(strategy: Strategy) -> tuple[int | None, int | None]:
+    """Return how many orders and how many states a strategy counts; None where it does not."""
+    if isinstance(strategy, Prove):
+        return strategy.counted()
+    return getattr(strategy, "traces", None), getattr(strategy, "states", None)
 
 
 @runtime_checkable

@@ -223,8 +223,7 @@ class Machine(Recording):
         ends = [Access(f"end of {task.name}", Mode.AFTER) for task in tasks] if self.recording else []
 
         def all_done() -> bool:
-            if ends:
-                self._into.extend(ends)
+            self._into += ends
             # Looked at in every step of everybody: so those that are done are left out.
             while left and left[-1].done:
                 left.pop()
