@@ -108,6 +108,29 @@ def test_only_what_was_relied_upon_makes_a_search_begin_anew() -> None:
     assert privacy.broken
 
 
+def test_of_two_puts_each_is_the_last_in_some_order() -> None:
+    async def putting(host: Host) -> None:
+        host.all_touches_declared()
+        machine = host.machine
+        refs = [2]
+
+        async def put() -> None:
+            await machine.step()
+            refs[0] -= 1
+            machine.touch("refs", machine.mode.ADD if refs[0] else machine.mode.WRITE)
+
+        async with host.together() as tasks:
+            tasks.start(put, name="one")
+            tasks.start(put, name="other")
+
+    for every_state in (True, False):
+        states = States(every_state=every_state)
+        for _ in runs_of(RunSpec(name="putting", scenario=putting), states):
+            pass
+        assert states.proved
+        assert len(states.final) == 2
+
+
 def same_ends(program: Program, *, declared: bool, alike: Sequence[str] = (), most: int = 150) -> bool:
     """Compare with a search of every state; false if that is long."""
     numbers = Numbers()

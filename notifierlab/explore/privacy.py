@@ -44,6 +44,8 @@ class Privacy:
         self.broken = False
         # By object, then by mode and task: the locks that all such touches had.
         self._touches: dict[str, dict[tuple[Mode, str], frozenset[tuple[str, str]]]] = {}
+        # Counts that are not only added to: whoever adds may write in another order (a put that turns out the last).
+        self.thresholds: dict[str, None] = {}
         self._wild: dict[str, None] = {}
         self._alike: Mapping[str, str] = {}
         self._many: dict[str, bool] = {}
@@ -73,6 +75,10 @@ class Privacy:
                 self._wild[name] = None
                 news = True
             news = self._note(name, mode, who, locks) or news
+            if name not in self.thresholds and {Mode.ADD, Mode.WRITE} <= {mode for mode, _ in self._touches[name]}:
+                # Two adds were taken to change places; from now on they do not.
+                self.thresholds[name] = None
+                self.broken = True
         if news:
             self._verdicts = {}
             self.broken = self.broken or not all(self._private(*relied) for relied in self._relied)

@@ -10,7 +10,8 @@ Three things leave work out:
   step `q` need not try `p` behind it, since `q` behind `p` was tried. A state keeps the
   tasks that were not tried there because they slept; whoever comes again with less asleep
   tries the difference. (Godefroid, "Partial-order methods for the verification of
-  concurrent systems", 1996.)
+  concurrent systems", 1996.) Two adds to one object change places, unless somebody was
+  seen to write it: a put that reaches zero writes, and which of two does depends on their order.
 - Private steps (`privacy.py`). Where a step concerns nobody else, the others are not tried
   beside it, only behind it; unless it leads back to a state of the same run, or they might
   be put off for ever. So not every state is visited, but every end is reached, by each
@@ -31,7 +32,7 @@ from notifierlab.explore.mirror import Mirror, on_offer
 from notifierlab.explore.places import Choice, Known, Touches
 from notifierlab.explore.privacy import Held, Looks, Privacy
 from notifierlab.explore.strategies import Divergence
-from notifierlab.machine.access import Access, CONFLICTS, Step
+from notifierlab.machine.access import Access, CONFLICTS, Mode, Step
 from notifierlab.machine.sched import LabError, Machine
 
 if TYPE_CHECKING:
@@ -282,12 +283,16 @@ class States:
         portrait, begun = self._portrait, self._begun
         task, held, gone = portrait.task(step.task), portrait.held(step.task), portrait.gone
         portrait.take(self._running())
+        self._privacy.know(self._running().alike)
+        self._privacy.saw(step.task, step.accesses, held)
         if not self._every_state:
             self._judge(step, task, held, gone)
         if begun is not None:
             touched = begun.touched = begun.touched or {}
             for name, mode in step.accesses:
                 touched[name] = touched.get(name, 0) | CONFLICTS[mode]
+                if mode is Mode.ADD and name in self._privacy.thresholds:
+                    touched[name] |= 1 << Mode.ADD
             self._begun = None
         self._sleep = {
             task: touches
@@ -298,8 +303,6 @@ class States:
     def _judge(self, step: Step, task: int, held: Held, gone: tuple[str, ...]) -> None:
         """Spare the others where the step was private."""
         privacy, begun = self._privacy, self._begun
-        privacy.know(self._running().alike)
-        privacy.saw(step.task, step.accesses, held)
         self._habits[task] = step.accesses
         if begun is None or begun.public or not (begun.left or begun.spare):
             return
