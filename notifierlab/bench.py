@@ -105,6 +105,21 @@ def explore(
     begin = time.perf_counter()
     result, resumed = _searched(request, spec, plan, progress)
     seconds = time.perf_counter() - begin
+    return tell(request, spec, plan, result, seconds=seconds, notes=resumed, width=width, glyphs=glyphs)
+
+
+def tell(
+    request: Request,
+    spec: RunSpec,
+    plan: SearchPlan,
+    result: SearchResult,
+    *,
+    seconds: float = 0.0,
+    notes: tuple[str, ...] = (),
+    width: int = 100,
+    glyphs: Glyphs = UNICODE,
+) -> Outcome:
+    """What a search found is made simple, run once more, written to a log, and told."""
     keeper = _Keeper(request, spec, plan.log, hurried=result.cut == "interrupted")
     for finding in result.findings if plan.find_all else result.findings[:1]:
         keeper.keep(finding)
@@ -119,7 +134,7 @@ def explore(
         bound=result.bound + _found_in(result),
         seconds=seconds,
         interrupted=result.cut == "interrupted",
-        notes=(*resumed, *_idle_note(result, plan.rules), *keeper.notes, *_kept_note(keeper.logs)),
+        notes=(*notes, *_idle_note(result, plan.rules), *keeper.notes, *_kept_note(keeper.logs)),
         not_exercised=result.not_exercised,
         logs=keeper.logs,
         story=keeper.story(violations[0], width=width, glyphs=glyphs) if violations else "",
@@ -338,10 +353,8 @@ class _Keeper:
     def _write(self, rule: str, schedule: tuple[int, ...], part: int, spec: RunSpec | None = None) -> str:
         path = self._path(rule, part)
         try:
-            if self._log is None and not KEPT_IN.exists():
-                KEPT_IN.mkdir()
-                # The folder belongs to this machine, not into anybody's repository.
-                (KEPT_IN / ".gitignore").write_text("*\n")
+            if self._log is None:
+                kept_folder()
             write_run(path, self._request, spec or self._spec, Replay(schedule), schedule=schedule)
         except OSError as error:
             self._note(f"no log written to {path}: {error.strerror}; give a place with --log FILE")
@@ -357,6 +370,14 @@ class _Keeper:
 
     def _note(self, note: str) -> None:
         self.notes = (*self.notes, note)
+
+
+def kept_folder() -> Path:
+    """The folder of kept logs, made if need be; it belongs to this machine, not into anybody's repository."""
+    if not KEPT_IN.exists():
+        KEPT_IN.mkdir()
+        (KEPT_IN / ".gitignore").write_text("*\n")
+    return KEPT_IN
 
 
 def _check_writable(path: Path) -> None:

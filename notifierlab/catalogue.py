@@ -17,7 +17,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TYPE_CHECKING
+from typing import Any, Final, TYPE_CHECKING
 
 from notifierlab.errors import InputError, unknown_name
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from notifierlab.mm.mutants import Mutant
 
 Scenario = Callable[..., Coroutine[Any, Any, object]]
+
+DEVICE: Final = "device"
+"""The kind that scenarios for any driver ask for. One is installed for those who name no driver."""
 
 
 def scenario_names() -> list[str]:
@@ -101,9 +104,9 @@ def _table(name: str) -> Mapping[str, "Mutant"]:
 def kind_of(driver_class: type[Any]) -> tuple[str, ...]:
     """Which kinds of driver the class takes the place of: that of its nearest relative, else all."""
     for ancestor in driver_class.__mro__:
-        for kind, known in kinds().items():
-            if known is ancestor:
-                return (kind,)
+        found = tuple(kind for kind, known in kinds().items() if known is ancestor)
+        if found:
+            return found
     return tuple(kinds())
 
 

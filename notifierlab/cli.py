@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import click
 
+from notifierlab.commands.driver import driver
 from notifierlab.commands.listing import LISTINGS
 from notifierlab.commands.logs import check, ledger, schema, story
 from notifierlab.commands.running import explore, replay, run
@@ -110,5 +111,5 @@ def notifierlab(debug: bool) -> None:
     """
 
 
-for _command in (run, explore, check, replay, story, ledger, schema, *LISTINGS):
+for _command in (run, explore, driver, check, replay, story, ledger, schema, *LISTINGS):
     notifierlab.add_command(_command)
