@@ -169,13 +169,15 @@ def _failure(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return what
     trace = error.__traceback__
-    place = ""
+    places, theirs = [""], []
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename
         if not file.startswith("<frozen") and file != __file__ and "importlib" not in file:
-            place = f" ({file}, line {trace.tb_lineno})"
+            places.append(f" ({file}, line {trace.tb_lineno})")
+            if Path(__file__).parent not in Path(file).parents and "site-packages" not in file:
+                theirs.append(places[-1])
         trace = trace.tb_next
-    return what + place
+    return what + (theirs or places)[-1]
 
 
 def _is_own(module: ModuleType, value: object) -> bool:

@@ -37,6 +37,18 @@ class Abilities(pydantic.BaseModel):
         False, description="its accesses go on while the process exits, as those of a queue do that needs no thread"
     )
 
+    @pydantic.model_validator(mode="wrap")
+    @classmethod
+    def _in_a_line(cls, said: object, handler: pydantic.ModelWrapValidatorHandler["Abilities"]) -> "Abilities":
+        """Say what is wrong as Python says it of a call."""
+        try:
+            return handler(said)
+        except pydantic.ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"])
+            known = ", ".join(cls.model_fields)
+            raise TypeError(f"Abilities({name}={first['input']!r}): {first['msg']}; there are: {known}") from None
+
 
 class Device(Protocol):
     """What the suite drives: the driver itself, or what its `under_test` returns.
@@ -84,6 +96,9 @@ CALLBACKS: Final[Mapping[str, str]] = {
 }
 """Which ability it shows that a callback is overridden."""
 
+OPTIONAL: Final = ("clear_flush_young", "change_pte")
+"""Callbacks that a driver may do without."""
+
 WORDS: Final[Mapping[str, str]] = {
     "windows": "hears windows open and close",
     "pages": "hears of single pages",
@@ -128,9 +143,12 @@ def needs_of(scenario: Callable[..., object]) -> Needs | None:
 
 
 def overridden(driver: Callable[..., object]) -> tuple[str, ...]:
-    """The callbacks that a driver has of its own, in the order of `CALLBACKS`; all, if that cannot be seen."""
+    """The callbacks that a driver has of its own, in the order of `CALLBACKS`.
+
+    What a function makes cannot be seen: it has those that a driver must have.
+    """
     if not isinstance(driver, type):
-        return tuple(CALLBACKS)
+        return tuple(name for name in CALLBACKS if name not in OPTIONAL)
     return tuple(name for name in CALLBACKS if getattr(driver, name, None) is not getattr(MmuNotifier, name))
 
 

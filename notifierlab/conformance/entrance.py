@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from notifierlab import catalogue
-from notifierlab.conformance.abilities import Abilities, CALLBACKS, declared, overridden
+from notifierlab.conformance.abilities import Abilities, CALLBACKS, declared, OPTIONAL, overridden
 from notifierlab.errors import InputError
 from notifierlab.events import Event, TaskRaised
 from notifierlab.explore.run import run_once, RunSpec
@@ -128,6 +128,13 @@ def file_of(driver: Callable[..., object]) -> str:
         return ""
 
 
+def files_of(driver: Callable[..., object]) -> tuple[str, ...]:
+    """The files of a driver's code: its own, and those of what it inherits from, the bench's left out."""
+    owners = driver.__mro__ if isinstance(driver, type) else (driver,)
+    files = [file_of(owner) for owner in owners if not owner.__module__.startswith(("notifierlab.", "builtins"))]
+    return tuple(dict.fromkeys(file for file in files if file))
+
+
 def _calm() -> Calm:
     calm = Calm()
     calm.new_run()
@@ -154,7 +161,8 @@ def _refuse_callback(what: str, driver: type[Any], name: str) -> None:
 
 def _refuse_constructor(what: str, driver: type[Any]) -> None:
     try:
-        inspect.signature(driver).bind(None)
+        # That of the class itself says nothing: its metaclass takes whatever comes.
+        inspect.signature(driver.__init__).bind(None, None)
     except TypeError as error:
         raise InputError(
             f"{what} cannot be made by `{driver.__name__}(mm)`: {error}. Give its other arguments defaults, or a class "
@@ -187,10 +195,9 @@ def too_little(driver: Maker) -> list[str]:
             "declares no abilities: it is driven by one processor that writes and dies with its process; "
             "say otherwise by `abilities = Abilities(contexts=2, ...)`"
         )
-    optional = ("clear_flush_young", "change_pte")
     missing = [name for name in CALLBACKS if name not in overridden(driver)]
     notes += [
-        f"does not override {name}: what the host says by it goes unheard" for name in missing if name not in optional
+        f"does not override {name}: what the host says by it goes unheard" for name in missing if name not in OPTIONAL
     ]
-    idle = [name for name in missing if name in optional]
+    idle = [name for name in missing if name in OPTIONAL]
     return [*notes, f"does not override {' and '.join(idle)}: not asked for"] if idle else notes

@@ -194,9 +194,12 @@ def _judge(plan: Plan, variant: Variant, *, beat: Callable[[], None]) -> Fate:
     """What becomes of one variant."""
     try:
         driver = _built(loaded(plan.driver), variant)
-        refuse_unfit(driver)
     except Exception as error:  # noqa: BLE001 - a variant that cannot be loaded is caught by Python
         return Fate("caught", f"does not load ({type(error).__name__})")
+    try:
+        refuse_unfit(driver)
+    except InputError:
+        return Fate("caught", "is no driver")
     first = Effort(bound=1, runs=FIRST_RUNS)
     caught = _broken(plan, driver, first, beat) or _broken(plan, driver, plan.effort, beat)
     caught = caught or _broken(plan, driver, plan.effort, beat, strategy="hunt")

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from notifierlab import bench
 from notifierlab.conformance.cells import SuiteRequest
-from notifierlab.conformance.entrance import file_of
+from notifierlab.conformance.entrance import files_of
 from notifierlab.errors import InputError
 from notifierlab.events import Event, Violation
 from notifierlab.explore.run import run_once, RunSpec
@@ -46,7 +46,7 @@ def told(
     if not result.findings:
         return ()
     first = result.findings[0].violation
-    plan = bench.SearchPlan(strategy="bounded", bound=0, runs=None, seed=0, log=_place(request))
+    plan = bench.SearchPlan(strategy="bounded", bound=0, runs=None, seed=0, log=_place(request, first.rule))
     outcome = bench.tell(request, spec, plan, result, width=width, glyphs=glyphs)
     kept = outcome.violations[0]
     log = outcome.logs.get(first.rule, "")
@@ -67,21 +67,22 @@ def holes(profile: Profile, rule: str) -> tuple[str, ...]:
 
 def lines_that_took_part(log: str, request: SuiteRequest, violation: Violation) -> tuple[str, ...]:
     """The lines of the driver that were executed when events about the violation happened, with what happened."""
-    file = file_of(request.maker)
+    files = files_of(request.maker)
     reader, _ = read_log(log)
     assert reader.verdict is not None
     kept = request.like(reader.header)
-    shown: dict[tuple[str, int], str] = {}
+    shown: dict[tuple[str, str], str] = {}
 
     def look(event: Event) -> None:
         if event.step > violation.step or not _is_about(event, violation):
             return
-        line, text = _line_in(file), words(event)
+        (file, line), text = _line_in(files), words(event)
         if line and text:
+            place = f"{Path(file).name}:{line}"
             # Where a line was executed again, the last time counts.
-            shown.pop((event.task, line), None)
+            shown.pop((event.task, place), None)
             source = linecache.getline(file, line).strip()
-            shown[event.task, line] = f"{Path(file).name}:{line}  {source}\n    step {event.step}, {event.task}: {text}"
+            shown[event.task, place] = f"{place}  {source}\n    step {event.step}, {event.task}: {text}"
 
     replay = Replay(reader.verdict.choices)
     replay.new_run()
@@ -89,11 +90,11 @@ def lines_that_took_part(log: str, request: SuiteRequest, violation: Violation) 
     return tuple(shown.values())[-LINES_MAX:]
 
 
-def _place(request: SuiteRequest) -> Path:
+def _place(request: SuiteRequest, rule: str) -> Path:
     parts = ["driver", getattr(request.maker, "__name__", "device"), request.scenario]
     parts += [request.profile] if request.profile != "intended" else []
     parts += ["atomic"] if request.params.get("atomic") else []
-    return bench.kept_folder() / f"{'-'.join(parts)}.jsonl"
+    return bench.kept_folder() / f"{'-'.join([*parts, rule])}.jsonl"
 
 
 def refuse_trio(request: SuiteRequest, result: SearchResult) -> None:
@@ -109,13 +110,16 @@ def refuse_trio(request: SuiteRequest, result: SearchResult) -> None:
             )
 
 
-_TOLD_LITTLE: Final = ("field_read", "lock_released", "might_sleep", "task_started", "task_ended")
+_TOLD_LITTLE: Final = ("lock_released", "might_sleep", "task_started", "task_ended")
 
 
 def _is_about(event: Event, violation: Violation) -> bool:
     """Whether an event names something that the violation is about."""
     if str(event.__struct_config__.tag) in _TOLD_LITTLE:
         return False
+    field = f"{getattr(event, 'owner', '')}.{getattr(event, 'field', '')}"
+    if field in violation.objects:
+        return True
     said = [_as_object(name, getattr(event, name)) for name in event.__struct_fields__]
     return not violation.objects or any(about in said for about in violation.objects)
 
@@ -127,11 +131,11 @@ def _as_object(field: str, value: object) -> str:
     return f"pfn {value}" if field == "pfn" else str(value)
 
 
-def _line_in(file: str) -> int:
-    """The innermost line of `file` that is being executed; 0 if none is."""
+def _line_in(files: tuple[str, ...]) -> tuple[str, int]:
+    """The innermost line of these files that is being executed; line 0 if none is."""
     frame = inspect.currentframe()
     while frame is not None:
-        if frame.f_code.co_filename == file:
-            return frame.f_lineno
+        if frame.f_code.co_filename in files:
+            return frame.f_code.co_filename, frame.f_lineno
         frame = frame.f_back
-    return 0
+    return "", 0

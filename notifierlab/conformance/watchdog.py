@@ -75,6 +75,10 @@ class Died(NamedTuple):
     report: str
 
 
+class Ready(NamedTuple):
+    """The child has what it needs to begin the task: from here on it may not be silent."""
+
+
 Answer = Done | Refused | Hung | Died
 
 
@@ -160,6 +164,7 @@ class _Child:
         self.stack = stack
         self.busy = False
         self.number = -1
+        self._started = False
         self._seen = -1
         self._since = 0.0
         self._process: SpawnProcess = context.Process(
@@ -171,22 +176,26 @@ class _Child:
     def begin(self, number: int, task: Task) -> None:
         self.number = number
         self.busy = True
-        self._seen = -1
+        self._started = False
         self.pipe.send((task.function, task.arguments))
 
-    def answer(self) -> Answer:
+    def answer(self) -> Answer | None:
+        """What the child says; None if it is only that it begins."""
         try:
             answer = self.pipe.recv()
         except (EOFError, OSError):
             self._process.join(_ASK_SECONDS)
             return Died(f"the process is gone, with exit status {self._process.exitcode}")
+        if isinstance(answer, Ready):
+            self._started = True
+            return None
         assert isinstance(answer, Done | Refused | Died)
         return answer
 
     def overdue(self, hang_seconds: float) -> Answer | None:
         """What there is to say of a child that has not answered: nothing, unless it is silent for too long."""
         now = time.monotonic()
-        if self._seen != self.beats.value:
+        if not self._started or self._seen != self.beats.value:
             self._seen = self.beats.value
             self._since = now
         if now - self._since < hang_seconds:
@@ -242,6 +251,7 @@ def _serve(pipe: "Connection[Any, Any]", beats: Any, stack: str) -> None:
                 function, arguments = pipe.recv()
             except (EOFError, OSError):
                 return
+            pipe.send(Ready())
             pipe.send(_answer(function, arguments, beat))
 
 

@@ -15,7 +15,7 @@ number of a step is a stamp in the log, never something that a task can see.
 
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Concatenate, Final, NoReturn, ParamSpec, Protocol, TypeVar
 
 from notifierlab import events
@@ -390,14 +390,20 @@ def _is_ours(error: Exception) -> bool:
 
 
 def _place(traceback: TracebackType | None) -> str:
-    """Return `file:line` of the innermost frame that is not the bench's own."""
+    """Return `file:line` of the innermost frame that is neither the bench's own nor trio's."""
     place = "?"
     while traceback is not None:
         file = traceback.tb_frame.f_code.co_filename
-        if not file.startswith(_HERE) or place == "?":
+        theirs = not file.startswith(_HERE) and not is_trios(traceback.tb_frame)
+        if theirs or place == "?":
             place = f"{Path(file).name}:{traceback.tb_lineno}"
         traceback = traceback.tb_next
     return place
+
+
+def is_trios(frame: FrameType) -> bool:
+    """Whether code of trio runs in the frame: where somebody awaits it, they are meant, not trio."""
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] == "trio"
 
 
 def never() -> bool:
