@@ -5,7 +5,7 @@ from typing import Concatenate, ParamSpec
 
 from guests.programs import chain, page_at
 from guests.scene import fill
-from notifierlab import Content, Device, events, Host, Mm, Tlb, Va
+from notifierlab import Abilities, Content, Device, events, Host, Mm, Tlb, Va
 
 P = ParamSpec("P")
 
@@ -19,6 +19,12 @@ def new_device(host: Host, mm: Mm, *, contexts: int = 1, atomic: bool = False) -
     under_test = getattr(driver, "under_test", None)
     device: Device = driver(mm) if under_test is None else under_test(mm, contexts=contexts, atomic=atomic)
     return device
+
+
+def outlives_process(host: Host) -> bool:
+    """Whether the driver under test says that its accesses go on while the process exits."""
+    said = getattr(host.driver("device"), "abilities", None)
+    return isinstance(said, Abilities) and said.outlives_process
 
 
 async def opened(host: Host, device: Device) -> bool:

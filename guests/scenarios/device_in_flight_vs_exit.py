@@ -1,6 +1,6 @@
 """A process exits and leaves its device running (K 6.6)."""
 
-from guests.device import closed, new_device, opened, units
+from guests.device import closed, new_device, opened, outlives_process, units
 from guests.programs import touch
 from guests.scene import fill
 from notifierlab import Host, needs
@@ -19,9 +19,11 @@ async def device_in_flight_vs_exit(host: Host, *, pages: int = 1, atomic: bool =
     device = new_device(host, mm, atomic=atomic)
     if await opened(host, device):
         (unit,) = units(host, mm, device, 1, always=False)
+        # A device that needs a thread of the process is driven by one.
+        run = unit.run_on if outlives_process(host) else unit.run
         async with host.together() as tasks:
             tasks.start(mm.exit, name="exit")
-            tasks.start(unit.run_on, touch, area.start, pages, rounds=2, contents=contents, name=unit.name)
+            tasks.start(run, touch, area.start, pages, rounds=2, contents=contents, name=unit.name)
         await closed(host, device)
     else:
         await mm.exit()

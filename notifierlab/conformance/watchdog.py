@@ -14,6 +14,7 @@ Model: where the system has no SIGUSR1 (Windows), who hangs is stopped without a
 
 import faulthandler
 import multiprocessing
+import os
 import re
 import signal
 import sysconfig
@@ -206,8 +207,6 @@ class _Child:
         """Let the child write its stack, and read where it is."""
         if not hasattr(signal, "SIGUSR1") or self._process.pid is None:
             return Hung("", 0, "")
-        import os
-
         before = self.stack.stat().st_size if self.stack.exists() else 0
         os.kill(self._process.pid, signal.SIGUSR1)
         until = time.monotonic() + _ASK_SECONDS
@@ -249,10 +248,10 @@ def _serve(pipe: "Connection[Any, Any]", beats: Any, stack: str) -> None:
         while True:
             try:
                 function, arguments = pipe.recv()
+                pipe.send(Ready())
+                pipe.send(_answer(function, arguments, beat))
             except (EOFError, OSError):
                 return
-            pipe.send(Ready())
-            pipe.send(_answer(function, arguments, beat))
 
 
 def _answer(function: Callable[..., object], arguments: tuple[object, ...], beat: Callable[[], None]) -> Answer:
