@@ -122,6 +122,15 @@ def test_code_of_another_profile_is_left_alone() -> None:
     assert [each for each in made(kvm_pinned_sptes=True) if "self.keep(page)" not in each.text]
 
 
+def test_a_condition_of_the_profile_is_not_forgotten() -> None:
+    text = "class Driver:\n    def go(self):\n        return self.failed() and not self.profile.kvm_no_release\n"
+
+    assert [changed(each, text)[1] for each in variants(text, SWITCHES)] == [
+        ["pass"],
+        ["return not self.profile.kvm_no_release"],
+    ]
+
+
 def test_a_longer_character_before_it_moves_no_mistake() -> None:
     text = "class Driver:\n    def go(self):\n        '''…'''; self.a = 1\n"
 

@@ -284,9 +284,12 @@ class _Maker:
     def _connection(self, connection: ast.BoolOp) -> Iterator[Mistake]:
         same, other = ("and", "or") if isinstance(connection.op, ast.And) else ("or", "and")
         parts = [self._source(each, each) for each in connection.values]
-        text = f" {other} ".join(f"({part})" for part in parts)
-        yield f"says {other}", connection, [self._put(connection, connection, text)]
-        for n in range(len(parts)):
+        # What the profile decides is no part of the question here.
+        open_parts = [n for n, each in enumerate(connection.values) if self._known(each) is None]
+        if len(open_parts) > 1:
+            text = f" {other} ".join(f"({part})" for part in parts)
+            yield f"says {other}", connection, [self._put(connection, connection, text)]
+        for n in open_parts:
             rest = f" {same} ".join(part for m, part in enumerate(parts) if m != n)
             yield "forgets one condition", connection, [self._put(connection, connection, rest)]
 
