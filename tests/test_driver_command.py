@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -326,3 +327,23 @@ def test_children_do_what_they_are_given_and_say_how_it_went() -> None:
     assert Path(answers[4].file).name == Path(__file__).name
     assert answers[4].name == "spin"
     assert answers[5] == Done(10)
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_suite_with_what_is_known() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "notifierlab", "driver", "odp", "--bound", "2", "--runs", "100000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "COLUMNS": "100"},
+    )
+    assert process.stderr is not None
+    # Progress says that runs are being made.
+    assert "runs" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert out.startswith("undecided  Odp (")
+    assert "  interrupted: " in out

@@ -14,7 +14,7 @@ from notifierlab.conformance.abilities import WORDS
 from notifierlab.conformance.cells import CellResult, Effort
 from notifierlab.conformance.obligations import HOST, Obligation, OBLIGATIONS, owed
 from notifierlab.conformance.telling import Found
-from notifierlab.report.outcome import EXIT_STATUS, VERDICT_WORDS
+from notifierlab.report.outcome import EXIT_STATUS, INTERRUPTED, VERDICT_WORDS
 from notifierlab.report.table import table
 
 _WORST_FIRST: Final = ("violated", "undecided", "no-violation-within", "proved")
@@ -58,17 +58,18 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """All that the suite found about a driver."""
+    """All that the suite found about a driver; `left` is how many scenarios an interruption left out."""
 
     about: About
     rows: tuple[Row, ...]
     cells: tuple[CellResult, ...]
     effort: Effort
+    left: int = 0
 
     @property
     def verdict(self) -> str:
         """The worst of all rows."""
-        verdicts = [row.verdict for row in self.rows]
+        verdicts = [row.verdict for row in self.rows] + (["undecided"] if self.left else [])
         return next((verdict for verdict in _WORST_FIRST if verdict in verdicts), "undecided")
 
     @property
@@ -78,8 +79,8 @@ class Findings:
 
     @property
     def exit_status(self) -> int:
-        """0 clean, 1 violated, 3 undecided."""
-        return EXIT_STATUS[self.verdict]
+        """0 clean, 1 violated, 3 undecided, 130 interrupted."""
+        return INTERRUPTED if self.left else EXIT_STATUS[self.verdict]
 
     @property
     def broken(self) -> tuple[str, ...]:
@@ -97,6 +98,7 @@ class Findings:
         text = f"{VERDICT_WORDS[self.verdict]}  {self.about.name} ({self.about.where})\n"
         text += f"  {_count(len(self.cells), 'scenario')}, {_count(sum(cell.runs for cell in self.cells), 'order')}"
         text += "; bound: the preemptions and faults of an order\n"
+        text += f"  interrupted: {_count(self.left, 'scenario')} not searched\n" if self.left else ""
         for profile in profiles:
             text += f"\nprofile {profile}\n\n" + self._table(profile, width)
         text += self._notes()
@@ -113,6 +115,7 @@ class Findings:
             "abilities": list(self.about.abilities),
             "verdict": self.verdict,
             "runs": sum(cell.runs for cell in self.cells),
+            "interrupted": bool(self.left),
             "obligations": [_row_json(row) for row in self.rows],
             "violations": [_found_json(row, found) for row in self.rows for found in row.found],
             "scenarios": [
@@ -162,6 +165,8 @@ def judged(
     cells: Sequence[CellResult],
     tales: Mapping[tuple[str, str], tuple[Found, ...]],
     effort: Effort,
+    *,
+    left: int = 0,
 ) -> Findings:
     """Judge each obligation on each profile by what its scenarios came to."""
     profiles = list(dict.fromkeys(cell.cell.profile for cell in cells))
@@ -177,7 +182,7 @@ def judged(
         ]
         made = [_row(profile, each, here, tales, effort) for each in [*asked, *extra, *host]]
         rows += [row for row in made if row.scenarios or row.scenarios_broken or not row.obligation.may_not_arise]
-    return Findings(about=about, rows=tuple(rows), cells=tuple(cells), effort=effort)
+    return Findings(about=about, rows=tuple(rows), cells=tuple(cells), effort=effort, left=left)
 
 
 def _row(

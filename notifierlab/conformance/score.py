@@ -34,6 +34,7 @@ from notifierlab.explore.run import run_once, RunSpec
 from notifierlab.explore.search import explore
 from notifierlab.machine.sched import LabError
 from notifierlab.mm.profile import profile
+from notifierlab.report.outcome import INTERRUPTED
 from notifierlab.report.table import table
 
 FIRST_RUNS: Final = 80
@@ -53,13 +54,14 @@ class Fate(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """Every variant of a driver, and its fate."""
+    """Variants of a driver, and their fates; `left` is how many an interruption left unjudged."""
 
     driver: str
     file: str
     original: str
     variants: tuple[Variant, ...]
     fates: tuple[Fate, ...]
+    left: int = 0
 
     @property
     def caught(self) -> int:
@@ -84,15 +86,15 @@ class Score:
 
     @property
     def exit_status(self) -> int:
-        """0: a score is no verdict on the driver."""
-        return 0
+        """0, for a score is no verdict on the driver; 130 if it was interrupted."""
+        return INTERRUPTED if self.left else 0
 
     def as_text(self, *, width: int = 100) -> str:
         """The score, who caught what, and the patch of each variant that was missed."""
         text = (
             f"score {self.percent:.1f} %  {self.driver}\n"
             f"  {len(self.variants)} variants: {self.caught} caught, {self.equivalent} equivalent, "
-            f"{len(self.missed)} missed\n\n"
+            f"{len(self.missed)} missed{f'; interrupted, {self.left} not judged' if self.left else ''}\n\n"
         )
         tally: dict[str, int] = {}
         for fate in self.fates:
@@ -113,6 +115,7 @@ class Score:
             "caught": self.caught,
             "equivalent": self.equivalent,
             "missed": len(self.missed),
+            "left": self.left,
             "fates": [
                 {
                     "where": each.where,
@@ -150,14 +153,20 @@ def run_score(plan: Plan, *, progress: Callable[[Watched], None] | None = None) 
                 progress(Watched(children.runs, (), len(made) - len(fates)))
 
         tasks = [Task(_judge, (plan, each), f"variant {n}") for n, each in enumerate(made)]
-        for number, answer in children.run(tasks, watching=watching):
-            fates[number] = _fate(answer, plan)
+        try:
+            for number, answer in children.run(tasks, watching=watching):
+                fates[number] = _fate(answer, plan)
+        except KeyboardInterrupt:
+            # What is known by then is worth something: a score takes minutes.
+            pass
+    known = sorted(fates)
     return Score(
         driver=about.name,
         file=Path(file).name,
         original=original,
-        variants=tuple(made),
-        fates=tuple(fates[number] for number in range(len(made))),
+        variants=tuple(made[number] for number in known),
+        fates=tuple(fates[number] for number in known),
+        left=len(made) - len(known),
     )
 
 

@@ -99,9 +99,10 @@ def check_driver(
     if isinstance(maker, type):
         refuse_unfit(maker)
     about = _about(maker)
-    requests = [request_for(cell, maker, driver=about.place, beat=_silent) for cell in cells_for(maker, profiles)]
+    cells = cells_for(maker, profiles)
+    requests = [request_for(cell, maker, driver=about.place, beat=_silent) for cell in cells]
     specs, results = [], []
-    for request, cell in zip(requests, cells_for(maker, profiles), strict=True):
+    for request, cell in zip(requests, cells, strict=True):
         covered, spec, result = search_cell(request, cell, effort)
         refuse_trio(request, result)
         specs.append(spec)
@@ -117,7 +118,7 @@ def check_driver(
 
 
 def run_suite(plan: Plan, *, progress: Callable[[Watched], None] | None = None) -> Findings:
-    """Run the suite in child processes.
+    """Run the suite in child processes. Ctrl-C ends it with what is known by then, untold.
 
     Raises:
         InputError: the driver cannot be driven, or hangs; the message says where.
@@ -133,9 +134,13 @@ def run_suite(plan: Plan, *, progress: Callable[[Watched], None] | None = None) 
                 progress(Watched(children.runs, tuple(found), len(cells) - len(answers)))
 
         searches = [Task(_search, (plan, cell), cell.name) for cell in cells]
-        for number, answer in children.run(searches, watching=watching):
-            answers[number] = value_of(answer, plan, cells[number].name)
-            found |= dict.fromkeys(answers[number][0].broken)
+        try:
+            for number, answer in children.run(searches, watching=watching):
+                answers[number] = value_of(answer, plan, cells[number].name)
+                found |= dict.fromkeys(answers[number][0].broken)
+        except KeyboardInterrupt:
+            known = [answers[number][0] for number in sorted(answers)]
+            return judged(about, known, {}, plan.effort, left=len(cells) - len(answers))
         results = [answers[number] for number in range(len(cells))]
         chosen = worth_telling(results)
         telling = [Task(_tell, (plan, cells[each.number], each.result), cells[each.number].name) for each in chosen]
