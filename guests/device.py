@@ -41,6 +41,12 @@ async def closed(host: Host, device: Device) -> None:
     host.machine.emit(events.DriverFreed, device.name)
 
 
+def ended(host: Host, mm: Mm) -> None:
+    """Say that all is over: nobody has the process's mm any more, unless somebody forgot to give it back."""
+    if mm.mm_count:
+        host.machine.bug("mmu_notifier_mm_destroy", f"mm_count of {mm.name} is {mm.mm_count} in the end", mm.name)
+
+
 class Unit:
     """One processor of a device: it runs programs.
 

@@ -1,6 +1,6 @@
 """Only a device uses a page: reclaim must find that out (K 3.5, K 8.4)."""
 
-from guests.device import closed, new_device, opened, reclaim_all, units
+from guests.device import closed, ended, new_device, opened, reclaim_all, units
 from guests.programs import touch
 from guests.scene import fill
 from notifierlab import Host, needs
@@ -27,3 +27,4 @@ async def device_ageing(host: Host, *, pages: int = 1, tries: int = 2, atomic: b
         await unit.run(touch, area.start, pages, contents=contents)
         await closed(host, device)
     await mm.exit()
+    ended(host, mm)

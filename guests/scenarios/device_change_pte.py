@@ -1,6 +1,6 @@
 """A pte gets another page, and the device is told which (K 1.2, since 2.6.32)."""
 
-from guests.device import closed, new_device, opened, units
+from guests.device import closed, ended, new_device, opened, units
 from guests.programs import touch
 from guests.scene import fill
 from notifierlab import Content, Host, needs
@@ -34,3 +34,4 @@ async def device_change_pte(host: Host, *, pages: int = 1, atomic: bool = False)
     else:
         await child.exit()
     await parent.exit()
+    ended(host, parent)

@@ -1,6 +1,6 @@
 """A device is closed in the middle of a window (K 1.5, K 4.8f): it hears a start, and never an end."""
 
-from guests.device import closed, new_device, opened, units
+from guests.device import closed, ended, new_device, opened, units
 from guests.programs import touch
 from guests.scene import fill
 from notifierlab import Host, needs
@@ -22,3 +22,4 @@ async def device_closed_in_window(host: Host, *, pages: int = 1, atomic: bool = 
         if is_open:
             tasks.start(closed, host, device, name="closer")
     await mm.exit()
+    ended(host, mm)

@@ -1,6 +1,6 @@
 """A process unmaps pages that several processors of a device have cached (K 4.7)."""
 
-from guests.device import closed, new_device, opened, units
+from guests.device import closed, ended, new_device, opened, units
 from guests.programs import touch
 from guests.scene import fill
 from notifierlab import Host, needs
@@ -26,3 +26,4 @@ async def device_contexts_vs_munmap(host: Host, *, pages: int = 1, contexts: int
                 tasks.start(unit.run, touch, area.start, pages, contents=contents, name=unit.name)
         await closed(host, device)
     await mm.exit()
+    ended(host, mm)

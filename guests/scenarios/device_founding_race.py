@@ -1,6 +1,6 @@
 """A driver registers while memory is taken away: why registration takes every lock (K 4.1)."""
 
-from guests.device import closed, new_device, opened, units
+from guests.device import closed, ended, new_device, opened, units
 from guests.programs import touch
 from guests.scene import fill
 from notifierlab import Host, needs
@@ -32,3 +32,4 @@ async def device_founding_race(host: Host, *, pages: int = 1, atomic: bool = Fal
     for each in running:
         await closed(host, each)
     await mm.exit()
+    ended(host, mm)

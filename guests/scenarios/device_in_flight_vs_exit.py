@@ -1,6 +1,6 @@
 """A process exits and leaves its device running (K 6.6)."""
 
-from guests.device import closed, new_device, opened, outlives_process, units
+from guests.device import closed, ended, new_device, opened, outlives_process, units
 from guests.programs import touch
 from guests.scene import fill
 from notifierlab import Host, needs
@@ -27,3 +27,4 @@ async def device_in_flight_vs_exit(host: Host, *, pages: int = 1, atomic: bool =
         await closed(host, device)
     else:
         await mm.exit()
+    ended(host, mm)

@@ -1,6 +1,6 @@
 """Two windows on the same page at the same time (K 1.3, K 4.8j)."""
 
-from guests.device import closed, new_device, opened, units
+from guests.device import closed, ended, new_device, opened, units
 from guests.programs import touch
 from guests.scene import fill
 from notifierlab import Host, needs
@@ -25,3 +25,4 @@ async def device_overlapping_windows(host: Host, *, pages: int = 1, windows: int
             tasks.start(unit.run, touch, area.start, pages, contents=contents, may_vanish=True, name=unit.name)
         await closed(host, device)
     await mm.exit()
+    ended(host, mm)

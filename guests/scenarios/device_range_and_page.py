@@ -1,6 +1,6 @@
 """A range and a single page of it are taken at the same time (K 1.3, K 4.6)."""
 
-from guests.device import closed, new_device, opened, reclaim_all, units
+from guests.device import closed, ended, new_device, opened, reclaim_all, units
 from guests.programs import touch
 from guests.scene import fill
 from notifierlab import Host, needs
@@ -32,3 +32,4 @@ async def device_range_and_page(host: Host, *, atomic: bool = False) -> None:
             tasks.start(unit.run, touch, area.start, contents=contents, may_vanish=True, name=unit.name)
         await closed(host, device)
     await mm.exit()
+    ended(host, mm)

@@ -1,6 +1,6 @@
 """Reclaim finds a page of a process that is exiting (K 4.5)."""
 
-from guests.device import closed, new_device, opened, reclaim_all, units
+from guests.device import closed, ended, new_device, opened, reclaim_all, units
 from guests.programs import touch
 from guests.scene import fill
 from notifierlab import Host, needs
@@ -31,3 +31,4 @@ async def device_reclaim_vs_exit(host: Host, *, pages: int = 1, atomic: bool = F
         await closed(host, device)
     else:
         await mm.exit()
+    ended(host, mm)

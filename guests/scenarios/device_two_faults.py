@@ -1,6 +1,6 @@
 """Two processors of a device fault on the same page while it is reclaimed (K 4.4)."""
 
-from guests.device import closed, new_device, opened, reclaim_all, units
+from guests.device import closed, ended, new_device, opened, reclaim_all, units
 from guests.programs import touch
 from guests.scene import fill
 from notifierlab import Host, needs
@@ -27,3 +27,4 @@ async def device_two_faults(host: Host, *, pages: int = 1, contexts: int = 2, at
                 tasks.start(unit.run, touch, area.start, pages, contents=contents, name=unit.name)
         await closed(host, device)
     await mm.exit()
+    ended(host, mm)

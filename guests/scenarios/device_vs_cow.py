@@ -1,6 +1,6 @@
 """A copy-on-write takes the old page away from a device that reads it (K 3.2 P6, K 4.8l)."""
 
-from guests.device import closed, new_device, opened, units
+from guests.device import closed, ended, new_device, opened, units
 from guests.programs import touch
 from guests.scene import fill
 from notifierlab import Content, Host, needs
@@ -35,3 +35,4 @@ async def device_vs_cow(host: Host, *, pages: int = 1, atomic: bool = False) -> 
     else:
         await child.exit()
     await parent.exit()
+    ended(host, parent)

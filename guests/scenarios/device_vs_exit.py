@@ -1,6 +1,6 @@
 """The device is closed and its process goes at the same time (K 1.5, K 4.8h)."""
 
-from guests.device import closed, new_device, opened, units
+from guests.device import closed, ended, new_device, opened, units
 from guests.programs import touch
 from guests.scene import fill
 from notifierlab import Host, needs
@@ -24,3 +24,4 @@ async def device_vs_exit(host: Host, *, pages: int = 1, atomic: bool = False) ->
         tasks.start(mm.exit, name="exit")
         if is_open:
             tasks.start(closed, host, device, name="closer")
+    ended(host, mm)

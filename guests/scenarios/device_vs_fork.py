@@ -1,6 +1,6 @@
 """A fork takes write permission away from a device that writes (K 3.1 R7)."""
 
-from guests.device import closed, new_device, opened, units
+from guests.device import closed, ended, new_device, opened, units
 from guests.programs import checksum
 from guests.scene import fill
 from notifierlab import Host, needs
@@ -36,3 +36,4 @@ async def device_vs_fork(host: Host, *, pages: int = 1, atomic: bool = False) ->
             tasks.start(unit.run, checksum, area.start, pages, name=unit.name)
         await closed(host, device)
     await parent.exit()
+    ended(host, parent)

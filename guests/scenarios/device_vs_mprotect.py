@@ -1,6 +1,6 @@
 """A process takes the write permission of its memory away while a device writes (K 3.1 R8)."""
 
-from guests.device import closed, new_device, opened, units
+from guests.device import closed, ended, new_device, opened, units
 from guests.programs import checksum
 from guests.scene import fill
 from notifierlab import Host, needs
@@ -34,3 +34,4 @@ async def device_vs_mprotect(host: Host, *, pages: int = 1, atomic: bool = False
             tasks.start(unit.run, checksum, area.start, pages, name=unit.name)
         await closed(host, device)
     await mm.exit()
+    ended(host, mm)

@@ -1,6 +1,6 @@
 """A process unmaps pages that a device uses (K 3.1 R1)."""
 
-from guests.device import closed, new_device, opened, units
+from guests.device import closed, ended, new_device, opened, units
 from guests.programs import touch
 from guests.scene import fill
 from notifierlab import Host, needs
@@ -32,3 +32,4 @@ async def device_vs_munmap(
             tasks.start(unit.run, touch, area.start, pages, rounds=rounds, contents=contents, name=unit.name)
         await closed(host, device)
     await mm.exit()
+    ended(host, mm)

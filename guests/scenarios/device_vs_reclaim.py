@@ -1,6 +1,6 @@
 """The host reclaims pages under a device (K 3.2 P1)."""
 
-from guests.device import closed, fill_chain, new_device, opened, reclaim_all, units
+from guests.device import closed, ended, fill_chain, new_device, opened, reclaim_all, units
 from guests.programs import chase
 from notifierlab import Host, needs
 
@@ -27,3 +27,4 @@ async def device_vs_reclaim(host: Host, *, pages: int = 1, tries: int = 2, atomi
         await unit.run(chase, area.start, contents, hops=pages)
         await closed(host, device)
     await mm.exit()
+    ended(host, mm)

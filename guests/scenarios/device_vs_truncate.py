@@ -1,6 +1,6 @@
 """A file is cut short while a device uses its pages (K 3.1 R3)."""
 
-from guests.device import closed, new_device, opened, units
+from guests.device import closed, ended, new_device, opened, units
 from guests.programs import touch
 from guests.scene import fill
 from notifierlab import Host, needs
@@ -25,3 +25,4 @@ async def device_vs_truncate(host: Host, *, pages: int = 1, shared: bool = False
             tasks.start(unit.run, touch, area.start, pages, contents=contents, name=unit.name)
         await closed(host, device)
     await mm.exit()
+    ended(host, mm)

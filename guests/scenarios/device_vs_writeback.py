@@ -1,6 +1,6 @@
 """What a device writes to a file must reach its disk (K 3.2 P4, K 4.8m)."""
 
-from guests.device import closed, new_device, opened, reclaim_all, units
+from guests.device import closed, ended, new_device, opened, reclaim_all, units
 from guests.programs import stream
 from guests.scene import fill
 from notifierlab import Host, needs
@@ -39,3 +39,4 @@ async def device_vs_writeback(host: Host, *, pages: int = 1, rounds: int = 1, at
             unit.tlb.check(va, got, content)
         await closed(host, device)
     await mm.exit()
+    ended(host, mm)

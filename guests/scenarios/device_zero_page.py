@@ -1,6 +1,6 @@
 """A device reads memory that nobody has touched, and then the process writes it (K 4.8q)."""
 
-from guests.device import closed, new_device, opened, units
+from guests.device import closed, ended, new_device, opened, units
 from guests.programs import touch
 from guests.scene import fill
 from notifierlab import Host, needs, ZERO
@@ -23,3 +23,4 @@ async def device_zero_page(host: Host, *, pages: int = 1, atomic: bool = False) 
         await unit.run(touch, area.start, pages, contents=contents)
         await closed(host, device)
     await mm.exit()
+    ended(host, mm)

@@ -318,13 +318,16 @@ class _Maker:
         return bool(self._switches[switch]) if switch in self._switches else None
 
     def _reports(self, statement: ast.stmt) -> bool:
-        """Whether a statement does nothing but report: an event, a BUG_ON, an assertion."""
+        """Whether a statement does nothing but report: an event, an assertion, a call of what only reports."""
         if isinstance(statement, ast.Assert):
             return True
         call = statement.value if isinstance(statement, ast.Expr) else None
         if isinstance(call, ast.Constant):
             return True
-        return isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "emit"
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+            return False
+        called = self._methods.get(call.func.attr)
+        return call.func.attr == "emit" or (called is not None and all(map(self._reports, called.body)))
 
     def _depend(self, first: ast.stmt, second: ast.stmt) -> bool:
         """Whether the order of two statements can matter: a step in one, or one uses what the other may change."""
