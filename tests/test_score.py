@@ -249,3 +249,16 @@ def test_a_variant_is_built_beside_the_driver() -> None:
 
     assert built is not Mirror
     assert built.__name__ == "Mirror"
+
+
+@pytest.mark.slow
+def test_a_driver_that_can_never_be_opened_is_caught_by_what_it_leaves_untested() -> None:
+    changed_text = SOURCE.replace("return await self.mm.register(self)", "return -12")
+    fate = score._judge(
+        Plan(driver="mirror", effort=Effort(bound=1, runs=5)),
+        Variant("never opens", "Mirror.open", 1, changed_text),
+        beat=lambda: None,
+    )
+
+    assert fate.kind == "caught"
+    assert fate.by.endswith(" is untested")

@@ -7,7 +7,7 @@ so a variant differs from the driver in the lines of its mistake alone.
 
 Not made, since no run could tell the difference:
     order of two statements that take no step and do not depend on each other
-    statements that only report (`emit`), assertions, docstrings, what `__init__` sets up
+    statements that only report (`emit`, `bug`), assertions, docstrings, what `__init__` sets up
     code of another profile: behind a switch that is off where the driver is judged
     variants that cannot run: a name used before it is bound
 """
@@ -318,16 +318,18 @@ class _Maker:
         return bool(self._switches[switch]) if switch in self._switches else None
 
     def _reports(self, statement: ast.stmt) -> bool:
-        """Whether a statement does nothing but report: an event, an assertion, a call of what only reports."""
+        """Whether a statement does nothing but report: an event, a BUG_ON, a call of what only reports."""
         if isinstance(statement, ast.Assert):
             return True
+        if isinstance(statement, ast.If) and not statement.orelse:
+            return all(map(self._reports, statement.body))
         call = statement.value if isinstance(statement, ast.Expr) else None
         if isinstance(call, ast.Constant):
             return True
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
             return False
         called = self._methods.get(call.func.attr)
-        return call.func.attr == "emit" or (called is not None and all(map(self._reports, called.body)))
+        return call.func.attr in ("emit", "bug") or (called is not None and all(map(self._reports, called.body)))
 
     def _depend(self, first: ast.stmt, second: ast.stmt) -> bool:
         """Whether the order of two statements can matter: a step in one, or one uses what the other may change."""

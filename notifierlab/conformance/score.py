@@ -3,7 +3,8 @@
 Every variant is run through the suite, the cheap searches first: few orders of every
 scenario, then more of them, then a hunt for rare ones. What becomes of it:
 
-    caught       a rule that the driver keeps is broken, or the variant hangs or does not run
+    caught       a rule that the driver keeps is broken; or the variant hangs, does not run, or does
+                 so little that an obligation is put to no test (the suite says undecided then)
     equivalent   both it and the driver are proved in every scenario, and the host and the
                  device do the very same in both: there is nothing to catch
     missed       everything else
@@ -21,9 +22,10 @@ from typing import Any, Final, NamedTuple
 
 from notifierlab import events
 from notifierlab.checker import RULES
-from notifierlab.conformance.cells import Cell, cells_for, Effort, request_for
+from notifierlab.conformance.cells import Cell, cells_for, Effort, exercised, request_for
 from notifierlab.conformance.entrance import file_of, refuse_unfit
 from notifierlab.conformance.mutate import Variant, variants
+from notifierlab.conformance.obligations import OBLIGATIONS
 from notifierlab.conformance.suite import entered, loaded, Plan, refuse_unknown, value_of, Watched
 from notifierlab.conformance.watchdog import Answer, Children, Done, Hung, Refused, Task
 from notifierlab.errors import InputError
@@ -39,6 +41,9 @@ from notifierlab.report.table import table
 
 FIRST_RUNS: Final = 80
 """How many orders of each scenario are tried before any scenario gets more."""
+
+CALM_RUNS: Final = 3
+"""In how many orders of each scenario an obligation must have been put to the test."""
 
 PROOF_RUNS: Final = 2_000
 """How many runs a proof may take, for a variant that nothing has caught."""
@@ -210,7 +215,8 @@ def _judge(plan: Plan, variant: Variant, *, beat: Callable[[], None]) -> Fate:
     except InputError:
         return Fate("caught", "is no driver")
     first = Effort(bound=1, runs=FIRST_RUNS)
-    caught = _broken(plan, driver, first, beat) or _broken(plan, driver, plan.effort, beat)
+    caught = _broken(plan, driver, first, beat) or _untested(plan, driver, beat)
+    caught = caught or _broken(plan, driver, plan.effort, beat)
     caught = caught or _broken(plan, driver, plan.effort, beat, strategy="hunt")
     if caught is not None:
         return caught
@@ -264,6 +270,24 @@ def _broken(
             _CATCHES[cell.name] = _CATCHES.get(cell.name, 0) + 1
             return Fate("caught", result.findings[0].violation.rule, cell.name)
     return None
+
+
+def _untested(plan: Plan, driver: type[Any], beat: Callable[[], None]) -> Fate | None:
+    """The first obligation that the driver's calm runs put to the test, and those of `driver` do not."""
+    before, now = _tested(plan, loaded(plan.driver), beat), _tested(plan, driver, beat)
+    for each in OBLIGATIONS:
+        if not set(each.rules).isdisjoint(before) and set(each.rules).isdisjoint(now):
+            return Fate("caught", f"{each.id} is untested")
+    return None
+
+
+def _tested(plan: Plan, driver: type[Any], beat: Callable[[], None]) -> set[str]:
+    """The rules that have something to judge in the first orders of any scenario."""
+    return {
+        rule
+        for _, spec in _specs(plan, driver, beat)
+        for rule in exercised(spec, explore(spec, "bounded", bound=0, runs=CALM_RUNS, repeat_every=0, shrinking=False))
+    }
 
 
 # --- whether there is anything to catch ---------------------------------------------
