@@ -155,18 +155,18 @@ async def scatter(processor: Processor, addresses: Sequence[Va], *, value: int, 
 
 
 async def walk_dirty_log(vcpu: "VCpu", start: Va, pages: int, *, rounds: int = 2) -> None:
-    """Write every other page, ask for the dirty log, and find all of them in it.
-
-    The guest's page number 0 is at `start`.
-    """
+    """Write every other page, ask for the dirty log, and find all of them in it."""
     for value in range(rounds):
         written = []
         for n in range(value % 2, pages, 2):
             if await vcpu.write(page_at(start, n), value) is None:
                 return
             written.append(n)
+        slot = vcpu.vm.slot_at(start)
+        assert slot is not None
         dirty = await vcpu.vm.get_dirty_log()
         for n in written:
             va = page_at(start, n)
-            logged = n in dirty
+            # Which page of the guest it is, the guest knows by itself.
+            logged = slot.base_gfn + (va - slot.start) // PAGE_SIZE in dirty
             vcpu.tlb.check(va, Content("dirty-log", n, int(logged)), Content("dirty-log", n, 1))
