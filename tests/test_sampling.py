@@ -12,6 +12,7 @@ import pytest
 from notifierlab.commands import running
 from notifierlab.explore.menu import make_strategy, STRATEGIES
 from notifierlab.explore.sampling import Pct, Pos, Sampler, Surw
+from notifierlab.explore.search import BOUND
 from notifierlab.explore.strategies import Replay, Strategy
 from notifierlab.machine.access import Mode
 from notifierlab.machine.carriers import new_machine, run_machine
@@ -340,4 +341,5 @@ def test_every_order_of_a_small_program_is_drawn(name: str) -> None:
 
 def test_the_command_line_knows_every_strategy() -> None:
     assert running.STRATEGIES == STRATEGIES
+    assert running.BOUND == BOUND
     assert [make_strategy(name, bound=1, seed=0).name for name in STRATEGIES] == list(STRATEGIES)

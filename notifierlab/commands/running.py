@@ -9,8 +9,10 @@ import click
 from notifierlab.commands.showing import EPILOG, ForCi, glyphs, print_text, request_of, show, width
 from notifierlab.options import FOR_CI, taking, WHAT_TO_RUN, WHO_SEARCHES
 
-# Those of `explore.menu`, written down here so that `--help` need not import it; a test compares.
+# As in `explore.search` and `explore.menu`, written down here so that `--help` need not import them; a test compares.
+BOUND = 2
 STRATEGIES = (
+    "auto",
     "bounded",
     "dpor",
     "dpor-random",
@@ -25,6 +27,13 @@ STRATEGIES = (
     "states",
     "surw",
 )
+
+
+def _said(*options: str) -> bool:
+    """Whether any of these options of the current command was given, on the command line or in a file."""
+    context = click.get_current_context()
+    left_alone = (None, click.core.ParameterSource.DEFAULT)
+    return any(context.get_parameter_source(option) not in left_alone for option in options)
 
 
 @click.command(epilog=EPILOG)
@@ -62,14 +71,15 @@ def run(
 @click.option(
     "--strategy",
     type=click.Choice(STRATEGIES),
-    default="bounded",
+    default="auto",
     show_default=True,
-    help="All orders within a bound, several strategies in turn (hunt), or orders drawn at random.",
+    help="Look near by, then prove, then hunt (auto); one of those alone; or orders drawn at random. "
+    "With --bound, or shared out, it is bounded unless said.",
 )
 @click.option(
     "--bound",
     type=click.IntRange(min=0),
-    default=2,
+    default=BOUND,
     show_default=True,
     help="How many preemptions and faults `bounded` tries.",
 )
@@ -111,7 +121,7 @@ def explore(
     from notifierlab import bench
 
     plan = bench.SearchPlan(
-        strategy=strategy,
+        strategy="bounded" if not _said("strategy") and _said("bound", "jobs", "cluster", "checkpoint") else strategy,
         bound=bound,
         runs=runs,
         seed=seed,

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
+from notifierlab.explore.auto import Auto
 from notifierlab.explore.dpor import Dpor
 from notifierlab.explore.hunt import Hunt, Restarts
 from notifierlab.explore.prove import Prove
@@ -17,9 +18,11 @@ class Wish(NamedTuple):
 
     bound: int
     seed: int
+    runs: int | None
 
 
 _MAKERS: Final[Mapping[str, Callable[[Wish], Strategy]]] = {
+    "auto": lambda wish: Auto(wish.seed, wish.runs),
     "bounded": lambda wish: Bounded(wish.bound),
     "dpor": lambda _: Dpor(),
     "dpor-random": lambda wish: Restarts(wish.seed),
@@ -39,9 +42,9 @@ STRATEGIES: Final = tuple(_MAKERS)
 """The names, as they are listed."""
 
 
-def make_strategy(name: str, *, bound: int, seed: int) -> Strategy:
-    """Return the strategy called `name`; `bound` and `seed` are for those that use them."""
+def make_strategy(name: str, *, bound: int, seed: int, runs: int | None = None) -> Strategy:
+    """Return the strategy called `name`; `bound`, `seed` and `runs` (at most) are for those that use them."""
     make = _MAKERS.get(name)
     if make is None:
         raise LabError(f"no strategy {name!r}; there are: {', '.join(STRATEGIES)}")
-    return make(Wish(bound, seed))
+    return make(Wish(bound, seed, runs))

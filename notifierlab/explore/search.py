@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, Protocol, runtime_checkable
 
 from notifierlab.checker import Checker, not_exercised
+from notifierlab.explore.auto import Auto
 from notifierlab.explore.estimate import Positioned
 from notifierlab.explore.interrupts import stoppable
 from notifierlab.explore.kinds import kind_of, signature_of
@@ -116,9 +117,10 @@ def explore(
         LabError: the scenario or driver uses the bench wrongly, or does not repeat itself; a
             note says in which run.
     """
-    chosen = make_strategy(strategy, bound=bound, seed=seed) if isinstance(strategy, str) else strategy
+    chosen = make_strategy(strategy, bound=bound, seed=seed, runs=runs) if isinstance(strategy, str) else strategy
     wanted = Wanted(frozenset(rules), find_all, frozenset(enough))
-    search = _Search(spec, chosen, RUNS_MAX if runs is None else runs, wanted, Repeats(spec, repeat_every))
+    runs_max = getattr(chosen, "runs_max", RUNS_MAX) if runs is None else runs
+    search = _Search(spec, chosen, runs_max, wanted, Repeats(spec, repeat_every))
     with stoppable() as stop, rare_collections():
         while not search.cut and chosen.new_run():
             search.run()
@@ -250,7 +252,7 @@ class _Search:
 
 def _counted(strategy: Strategy) -> tuple[int | None, int | None]:
     """Return how many orders and how many states a strategy counts; None where it does not."""
-    if isinstance(strategy, Prove):
+    if isinstance(strategy, Prove | Auto):
         return strategy.counted()
     return getattr(strategy, "traces", None), getattr(strategy, "states", None)
 
