@@ -90,6 +90,7 @@ def explore(
     cluster: str | None,
     checkpoint: Path | None,
     repeat_every: int,
+    audit_every: int | None,
     quiet: bool,
     rules: tuple[str, ...],
     log: Path | None,
@@ -117,6 +118,7 @@ def explore(
         cluster=cluster,
         checkpoint=checkpoint,
         repeat_every=repeat_every,
+        audit_every=audit_every,
     )
     from notifierlab.report.progress import ProgressLine
 

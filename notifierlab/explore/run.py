@@ -7,7 +7,8 @@ strategy keeps.
 
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, Protocol
 
 from notifierlab.checker import Checker, LedgerRow, LockEdge, Seen
 from notifierlab.events import Event, Violation
@@ -15,13 +16,20 @@ from notifierlab.explore.interrupts import stoppable
 from notifierlab.explore.strategies import Strategy
 from notifierlab.host import Host
 from notifierlab.machine.access import Step
-from notifierlab.machine.carriers import arun_machine, new_machine, run_machine
-from notifierlab.machine.sched import STEPS_MAX
+from notifierlab.machine.carriers import arun_machine, BareMachine, new_machine, run_machine, TrioMachine
+from notifierlab.machine.sched import Decide, STEPS_MAX
 from notifierlab.mm.profile import Profile
 
 Scenario = Callable[..., Coroutine[Any, Any, object]]
 Ended = Literal["complete", "deadlock", "livelock", "raised", "interrupted"]
 Sink = Callable[[Event], None]
+
+
+class MakeMachine(Protocol):
+    """What makes the machine of a run."""
+
+    def __call__(self, decide: Decide, sink: Sink | None, /, *, steps_max: int) -> BareMachine | TrioMachine:
+        """Make it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +77,7 @@ def run_once(
     sink: Sink | None = None,
     ledger: bool = False,
     disabled: Collection[str] = (),
+    machine: "MakeMachine | None" = None,
 ) -> RunResult:
     """Execute one run and judge it.
 
@@ -81,11 +90,12 @@ def run_once(
         sink: takes each event before the checker does.
         ledger: whether to make the ledger.
         disabled: rules to leave out.
+        machine: makes a machine of another kind than the carrier's, which records.
 
     Raises:
         LabError: the scenario or driver uses the bench wrongly.
     """
-    bench = _Bench(spec, strategy, sink, disabled, ledger=ledger)
+    bench = _Bench(spec, strategy, sink, disabled, ledger=ledger, machine=machine)
     with stoppable() as stop:
         stop.machine = bench.machine
         run_machine(bench.machine, bench.main)
@@ -110,7 +120,14 @@ class _Bench:
     """What one run is made of."""
 
     def __init__(
-        self, spec: RunSpec, strategy: Strategy, sink: Sink | None, disabled: Collection[str], *, ledger: bool
+        self,
+        spec: RunSpec,
+        strategy: Strategy,
+        sink: Sink | None,
+        disabled: Collection[str],
+        *,
+        ledger: bool,
+        machine: "MakeMachine | None" = None,
     ) -> None:
         self._spec = spec
         self._strategy = strategy
@@ -118,8 +135,9 @@ class _Bench:
         self._feed = self._checker.feed
         self._sink = sink
         self._events = 0
-        self.machine = new_machine(spec.carrier, strategy.choose, self._take, steps_max=spec.steps_max)
-        if getattr(strategy, "records", False):
+        make = machine or partial(new_machine, spec.carrier)
+        self.machine = make(strategy.choose, self._take, steps_max=spec.steps_max)
+        if machine is not None or getattr(strategy, "records", False):
             self.machine.record(strict=spec.strict)
         strategy.begin_run(self.machine)
 
