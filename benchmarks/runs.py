@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from timing import best_seconds, table, target
 
+from notifierlab.explore.audit import audited
 from notifierlab.explore.run import run_once, RunSpec
 from notifierlab.explore.search import explore
 from notifierlab.explore.strategies import Calm, RandomWalk
@@ -15,6 +16,13 @@ from notifierlab.machine.carriers import new_machine, run_machine
 from notifierlab.request import Request
 
 RUNS = 300
+AUDITS = 30
+
+
+class Recorded(Calm):
+    """The calm run, with all that it touches."""
+
+    records = True
 
 
 def without_checker(spec: RunSpec) -> None:
@@ -35,13 +43,17 @@ def main() -> None:
             else:
                 without_checker(spec)
 
-    bare, bare_checked, trio, trio_checked, bounded, walk = best_seconds(
+    bare, bare_checked, trio, trio_checked, bounded, walk, recorded, looked_at, dpor, unaudited = best_seconds(
         lambda: repeat(spec, checked=False),
         lambda: repeat(spec, checked=True),
         lambda: repeat(on_trio, checked=False),
         lambda: repeat(on_trio, checked=True),
         lambda: explore(spec, "bounded", runs=RUNS),
         lambda: explore(spec, RandomWalk(0), runs=RUNS),
+        lambda: [run_once(spec, Recorded()) for _ in range(RUNS)],
+        lambda: [audited(spec, ()) for _ in range(AUDITS)],
+        lambda: explore(spec, "dpor", runs=RUNS),
+        lambda: explore(spec, "dpor", runs=RUNS, audit_every=0),
         passes=3,
     )
     one = run_once(spec, Calm())
@@ -54,6 +66,10 @@ def main() -> None:
             ("trio, checked", trio_checked),
             ("explore bounded", bounded),
             ("explore random", walk),
+            ("bare, checked, recorded", recorded),
+            ("audited", looked_at * RUNS / AUDITS),
+            ("explore dpor", dpor),
+            ("explore dpor, no audit", unaudited),
         )
     ]
     title = f"founding-race: {one.steps} steps and {one.events} events in the calm run"
