@@ -198,7 +198,39 @@ async def deep_inside(host: Host) -> None:
         tasks.start(guest, name="b")
 
 
+async def a_look_by_hand(host: Host) -> None:
+    """Recorded by hand as a look, and changed."""
+    total = Total()
+    machine = host.machine
+
+    async def work() -> None:
+        await machine.step()
+        machine.touch("total", machine.mode.READ)
+        total.pages = total.pages + 2
+        await machine.step()
+
+    async with host.together() as tasks:
+        tasks.start(work, name="a")
+        tasks.start(work, name="b")
+
+
+async def under_a_lock(host: Host) -> None:
+    """What a lock protects is to be declared like any field."""
+    lock = SpinLock(host.machine, "l", "mmu_lock")
+    table: dict[str, int] = {}
+
+    async def work(name: str) -> None:
+        async with lock:
+            table[name] = len(table)
+
+    async with host.together() as tasks:
+        tasks.start(work, "a", name="a")
+        tasks.start(work, "b", name="b")
+
+
 FOUND = {
+    a_look_by_hand: ("`Total.pages`", "total.pages = total.pages + 2"),
+    under_a_lock: ("`table['a']`, a variable of under_a_lock", "table[name] = len(table)"),
     by_a_computed_name: ("`Total.pages`", "setattr(total, name, n)"),
     deep_inside: ("`queues[0]['free']`, a variable of deep_inside", "yield queue.pop()"),
     dict_in_the_constructor: ("`Driver.cache[3]`", 'self.cache[page] = "mapped in the constructor\'s dict"'),
@@ -364,7 +396,7 @@ def test_too_much_to_look_at_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_profiler_is_left_in_peace_and_that_is_said() -> None:
     heard: list[str] = []
-    sys.setprofile(lambda frame, event, of: heard.append(event))
+    sys.setprofile(lambda _frame, event, _of: heard.append(event))
     try:
         result = explore(spec_of(closed_over), "dpor")
         assert sys.getprofile() is not None

@@ -10,6 +10,8 @@ and a change is an error that names it, where
 - and the step of the change recorded nothing by hand (`Machine.touch`).
 
 So what tasks hand each other at a start or join is no error, nor what one task alone uses.
+*May have used* is an over-estimate: it is all that the functions name which went on in the
+step. So a plain dict is to be declared even where a lock always protects it, as fields are.
 
 Verified: a change by any step of an audited run, of attributes, class attributes, globals,
 closure variables, default arguments, and what dicts, lists, sets, deques and bytearrays hold.
@@ -195,7 +197,8 @@ def _told(spec: RunSpec, choices: Sequence[int], machine: AuditedMachine, wrong:
         "the bench saw nothing of it\n"
         f"  changed  {line}\n"
         f"  used     {_where(user.code, change)} (task {user.task})\n"
-        "Nothing fixes the order of the two, so a search that leaves orders out would leave out some that matter.\n"
+        "As far as can be seen nothing fixes the order of the two: a search that leaves orders out could leave out one "
+        "that matters.\n"
         f"Declare it: in a class that is a SharedState, {_declaration(name, change.kind)}. Or let one task alone have "
         "it; or record each look and change by hand, `machine.touch(name, machine.mode.WRITE)`.\n"
         "(--audit-every 0, in a test audit_every=0, does not look; what is proved is then only as good as what is "
