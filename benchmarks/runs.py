@@ -12,6 +12,7 @@ from functools import partial
 
 from timing import best_seconds, table, target
 
+from notifierlab.explore.audit import audited
 from notifierlab.explore.run import run_once, RunSpec
 from notifierlab.explore.search import explore
 from notifierlab.explore.strategies import Bounded, Calm, RandomWalk, Strategy
@@ -21,6 +22,13 @@ from notifierlab.request import Request
 
 RUNS = 300
 YARDSTICK_RUNS = 2000
+AUDITS = 30
+
+
+class Recorded(Calm):
+    """The calm run, with all that it touches."""
+
+    records = True
 
 
 def without_checker(spec: RunSpec, strategy: Strategy, runs: int = RUNS) -> int:
@@ -93,6 +101,30 @@ def founding_race() -> None:
         target(text, met=RUNS / seconds >= 1500)
 
 
+def recorded() -> None:
+    """What it costs to record what steps touch, and to audit that."""
+    spec = Request(scenario="founding-race").resolve()
+    calm, written, looked_at, dpor, unaudited = best_seconds(
+        lambda: checked(spec, Calm()),
+        lambda: checked(spec, Recorded()),
+        lambda: [audited(spec, ()) for _ in range(AUDITS)],
+        lambda: explore(spec, "dpor", runs=RUNS),
+        lambda: explore(spec, "dpor", runs=RUNS, audit_every=0),
+        passes=3,
+    )
+    rows = [
+        (name, round(RUNS / seconds), seconds / RUNS * 1e6, seconds / calm)
+        for name, seconds in (
+            ("calm, checked", calm),
+            ("calm, checked, recorded", written),
+            ("calm, audited", looked_at * RUNS / AUDITS),
+            ("dpor", dpor),
+            ("dpor, no audit", unaudited),
+        )
+    ]
+    table("founding-race, recorded", ("what", "runs a second", "us a run", "x calm, checked"), rows)
+
+
 def yardstick() -> None:
     """The yardstick, in as few steps as the protocol can be shown."""
     spec = Request(scenario="yardstick").resolve()
@@ -117,4 +149,5 @@ def yardstick() -> None:
 
 if __name__ == "__main__":
     founding_race()
+    recorded()
     yardstick()

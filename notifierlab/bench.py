@@ -49,6 +49,7 @@ class SearchPlan:
     cluster: str | None = None
     checkpoint: Path | None = None
     repeat_every: int = REPEAT_EVERY
+    audit_every: int | None = None
 
 
 def run(request: Request, *, seed: int | None, rules: Collection[str], log: Path | None) -> Outcome:
@@ -151,6 +152,7 @@ def _searched(
             find_all=plan.find_all,
             shrinking=False,
             repeat_every=plan.repeat_every,
+            audit_every=plan.audit_every,
             progress=progress,
         )
         return result, ()

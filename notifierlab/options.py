@@ -116,6 +116,12 @@ WHO_SEARCHES: Final = (
         metavar="N",
         help="Execute every N-th run twice and compare; 0 is never.",
     ),
+    click.option(
+        "--audit-every",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Where orders are left out, look in every N-th run for shared state that is not recorded; 0 is never.",
+    ),
 )
 """Who searches, and how sure of it one is."""
 

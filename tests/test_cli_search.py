@@ -7,6 +7,22 @@ import pytest
 
 from notifierlab.cli import _guarded
 
+SECRET = """
+from drivers.kvm import KvmMmu
+
+class Mine(KvmMmu):
+    def __init__(self, mm, name="kvm0", *, vcpus=1):
+        super().__init__(mm, name, vcpus=vcpus)
+        self.faults = {}
+
+    async def page_fault(self, va):
+        self.faults["n"] = self.faults.get("n", 0) + 1
+        return await super().page_fault(va)
+
+    async def unmap(self, start, end):
+        return bool(self.faults) and await super().unmap(start, end)
+"""
+
 TWICE = '''
 from itertools import count
 
@@ -64,6 +80,20 @@ def test_a_scenario_that_does_not_repeat_itself_is_wrong_use(
     assert "for the 0th time" in told
     assert f"at     {tmp_path / 'twice.py'}:9" in told
     assert _guarded(["explore", "twice.py:twice", "--repeat-every", "0"]) == 0
+
+
+def test_a_driver_with_a_secret_is_wrong_use_where_orders_are_left_out(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(SECRET)
+    search = ["explore", "kvm-fault-vs-munmap", "--driver", "mine.py:Mine", "--quiet"]
+    assert _guarded([*search, "--strategy", "dpor"]) == 2
+    told = capsys.readouterr().err
+    assert "task kvm0.vcpu0 changed `Mine.faults['n']`, which task unmapper may use as well" in told
+    assert f"changed  {tmp_path / 'mine.py'}:10\n" in told
+    assert f"used     {tmp_path / 'mine.py'}:14 (task unmapper)\n" in told
+    assert _guarded([*search, "--strategy", "dpor", "--runs", "40", "--audit-every", "0"]) == 0
+    assert _guarded([*search, "--runs", "40"]) == 0
 
 
 def test_a_strategy_that_cannot_be_shared_out_is_refused_in_words(capsys: pytest.CaptureFixture[str]) -> None:

@@ -547,12 +547,46 @@ def test_every_strategy_finds_it_and_its_log_replays(run: Run, strategy: str) ->
     again.stdout.fnmatch_lines(["*: same: all * events"])
 
 
+APART = """
+import pytest
+
+@pytest.mark.interleave
+async def test_both_come(host):
+    came = [[], []]
+    async def task(mine):
+        await host.machine.step()
+        mine.append(True)
+    async with host.together() as tasks:
+        tasks.start(task, came[0], name="first")
+        tasks.start(task, came[1], name="second")
+    assert came == [[True], [True]]
+"""
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_strategy_says_what_it_has_covered(run: Run, strategy: str) -> None:
-    result = run(RIGHT.replace("interleave", f"interleave(strategy={strategy!r}, runs=50)"))
+    result = run(APART.replace("interleave", f"interleave(strategy={strategy!r}, runs=50)"))
 
     result.assert_outcomes(passed=1)
     result.stdout.re_match_lines([r"test_it.py::test_both_come: (proved: |no violation in )\S+"])
+
+
+@pytest.mark.parametrize("strategy", ["dpor", "prove", "states"])
+def test_variables_that_tasks_share_are_no_secret_to_who_leaves_orders_out(run: Run, strategy: str) -> None:
+    result = run(WRONG.replace("interleave", f"interleave(strategy={strategy!r})"))
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*task first changed `order`, a variable of names_in_order, *",
+            "*changed *test_it.py:7",
+            "*used *(task second)",
+        ]
+    )
+
+
+def test_unless_nobody_looks(run: Run) -> None:
+    run(WRONG.replace("interleave", "interleave(strategy='dpor', audit_every=0)")).assert_outcomes(passed=1)
 
 
 def test_the_same_failure_leaves_the_same_log(run: Run, pytester: pytest.Pytester) -> None:

@@ -105,6 +105,7 @@ def explore(
     cluster: str | None,
     checkpoint: Path | None,
     repeat_every: int,
+    audit_every: int | None,
     quiet: bool,
     rules: tuple[str, ...],
     log: Path | None,
@@ -132,6 +133,7 @@ def explore(
         cluster=cluster,
         checkpoint=checkpoint,
         repeat_every=repeat_every,
+        audit_every=audit_every,
     )
     from notifierlab.report.progress import ProgressLine
 

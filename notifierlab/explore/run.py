@@ -7,8 +7,8 @@ strategy keeps, and the checker, which forgets.
 
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, field, fields
-from functools import cached_property
-from typing import Any, Final, Literal
+from functools import cached_property, partial
+from typing import Any, Final, Literal, Protocol
 
 from msgspec import Struct
 
@@ -18,8 +18,8 @@ from notifierlab.explore.interrupts import stoppable
 from notifierlab.explore.strategies import Strategy
 from notifierlab.host import Host
 from notifierlab.machine.access import Step
-from notifierlab.machine.carriers import arun_machine, new_machine, run_machine
-from notifierlab.machine.sched import STEPS_MAX
+from notifierlab.machine.carriers import arun_machine, BareMachine, new_machine, run_machine, TrioMachine
+from notifierlab.machine.sched import Decide, STEPS_MAX
 from notifierlab.mm.profile import Profile
 
 Scenario = Callable[..., Coroutine[Any, Any, object]]
@@ -28,6 +28,13 @@ Sink = Callable[[Event], None]
 
 _STEPS_UNJUDGED: Final = 2000
 """How many steps a run takes at most before what happened in them is judged."""
+
+
+class MakeMachine(Protocol):
+    """What makes the machine of a run."""
+
+    def __call__(self, decide: Decide, sink: Sink | None, /, *, steps_max: int) -> BareMachine | TrioMachine:
+        """Make it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +110,7 @@ def run_once(
     sink: Sink | None = None,
     ledger: bool = False,
     disabled: Collection[str] = (),
+    machine: "MakeMachine | None" = None,
 ) -> RunResult:
     """Execute one run and judge it.
 
@@ -115,11 +123,12 @@ def run_once(
         sink: takes each event before the checker does.
         ledger: whether to make the ledger.
         disabled: rules to leave out.
+        machine: makes a machine of another kind than the carrier's, which records.
 
     Raises:
         LabError: the scenario or driver uses the bench wrongly.
     """
-    bench = _Bench(spec, strategy, sink, disabled, ledger=ledger)
+    bench = _Bench(spec, strategy, sink, disabled, ledger=ledger, machine=machine)
     with stoppable() as stop:
         stop.machine = bench.machine
         run_machine(bench.machine, bench.main)
@@ -144,7 +153,14 @@ class _Bench:
     """What one run is made of."""
 
     def __init__(
-        self, spec: RunSpec, strategy: Strategy, sink: Sink | None, disabled: Collection[str], *, ledger: bool
+        self,
+        spec: RunSpec,
+        strategy: Strategy,
+        sink: Sink | None,
+        disabled: Collection[str],
+        *,
+        ledger: bool,
+        machine: "MakeMachine | None" = None,
     ) -> None:
         self._spec = spec
         self._strategy = strategy
@@ -153,11 +169,10 @@ class _Bench:
         # the host, takes half as long again.
         self._unjudged: list[Event] = []
         take = self._unjudged.append
-        self.machine = new_machine(
-            spec.carrier, strategy.choose, take if sink is None else _both(sink, take), steps_max=spec.steps_max
-        )
+        make = machine or partial(new_machine, spec.carrier)
+        self.machine = make(strategy.choose, take if sink is None else _both(sink, take), steps_max=spec.steps_max)
         self.machine.pause_every(_STEPS_UNJUDGED, self._judge)
-        if getattr(strategy, "records", False):
+        if machine is not None or getattr(strategy, "records", False):
             self.machine.record(strict=spec.strict)
         strategy.begin_run(self.machine)
 

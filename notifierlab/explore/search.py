@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, Protocol, runtime_checkable
 
 from notifierlab.checker import Checker, not_exercised
+from notifierlab.explore.audit import Audits
 from notifierlab.explore.auto import Auto
 from notifierlab.explore.estimate import Positioned
 from notifierlab.explore.interrupts import stoppable
@@ -96,6 +97,7 @@ def explore(
     find_all: bool = False,
     shrinking: bool = True,
     repeat_every: int = REPEAT_EVERY,
+    audit_every: int | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> SearchResult:
     """Search for a run of `spec` that breaks a rule.
@@ -111,16 +113,20 @@ def explore(
         find_all: go on after the first, and keep one run for each violation that came about in its own way.
         shrinking: make the schedules of what was found simple before they are handed out.
         repeat_every: execute every so-manieth run twice and compare; 0 is never.
+        audit_every: for strategies that leave orders out, look in the first runs and in every
+            so-manieth for shared state that nobody records (`audit.py`); 0 is never, None often
+            for a driver or scenario that is not of this distribution, else now and then.
         progress: called after each run.
 
     Raises:
-        LabError: the scenario or driver uses the bench wrongly, or does not repeat itself; a
-            note says in which run.
+        LabError: the scenario or driver uses the bench wrongly, does not repeat itself, or shares
+            what it does not record; a note says in which run.
     """
     chosen = make_strategy(strategy, bound=bound, seed=seed, runs=runs) if isinstance(strategy, str) else strategy
     wanted = Wanted(frozenset(rules), find_all, frozenset(enough))
     runs_max = getattr(chosen, "runs_max", RUNS_MAX) if runs is None else runs
-    search = _Search(spec, chosen, runs_max, wanted, Repeats(spec, repeat_every))
+    audits = Audits(spec, audit_every if leaves_out(chosen) else 0)
+    search = _Search(spec, chosen, runs_max, wanted, Repeats(spec, repeat_every), audits)
     with stoppable() as stop, rare_collections():
         while not search.cut and chosen.new_run():
             search.run()
@@ -132,6 +138,12 @@ def explore(
         if shrinking and not stop.asked:
             result = shrunk(spec, result, every=find_all)
     return result
+
+
+def leaves_out(strategy: Strategy) -> bool:
+    """Tell whether a strategy leaves orders out by what is recorded, and may say *proved* all the same."""
+    may_prove = hasattr(type(strategy), "proved") and not isinstance(strategy, Bounded)
+    return may_prove and (isinstance(strategy, Auto) or getattr(strategy, "records", False))
 
 
 @contextmanager
@@ -175,13 +187,22 @@ def shrunk(spec: RunSpec, result: SearchResult, *, every: bool) -> SearchResult:
 class _Search:
     """One search in this process."""
 
-    def __init__(self, spec: RunSpec, strategy: Strategy, runs_max: int, wanted: Wanted, repeats: Repeats) -> None:
+    def __init__(
+        self,
+        spec: RunSpec,
+        strategy: Strategy,
+        runs_max: int,
+        wanted: Wanted,
+        repeats: Repeats,
+        audits: Audits,
+    ) -> None:
         self.cut: Cut = ""
         self._spec = spec
         self._strategy = strategy
         self._runs_max = runs_max
         self._wanted = wanted
         self._repeats = repeats
+        self._audits = audits
         self._tally = Tally(apart=wanted.every)
         if isinstance(strategy, Certifying):
             strategy.begin_search(spec)
@@ -190,11 +211,15 @@ class _Search:
         """Execute the next run, and learn from it."""
         tally = self._tally
         try:
+            number = tally.runs + 1
             result = self._repeats.run(self._strategy)
+            self._take(result)
+            if self.cut != "found":
+                # What was found was seen, whatever else was not.
+                self._audits.look(result)
         except LabError as error:
-            error.add_note(f"in run {tally.runs + 1} of the search ({self._strategy.name})")
+            error.add_note(f"in run {number} of the search ({self._strategy.name})")
             raise
-        self._take(result)
 
     def _take(self, result: RunResult) -> None:
         tally = self._tally
@@ -232,7 +257,7 @@ class _Search:
             self._wanted,
             self.cut,
             strategy.name,
-            self._covered(),
+            self._covered() + self._audits.remark,
             levels=levels,
             proved=proved,
         )

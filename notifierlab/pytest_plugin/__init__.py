@@ -78,7 +78,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         f"{MARKER}(*, strategy, bound, runs, seed, rules, profile, switches, mutants, driver, strict, steps_max, "
-        "repeat_every): run this async test in every order (notifierlab)",
+        "repeat_every, audit_every): run this async test in every order (notifierlab)",
     )
 
 

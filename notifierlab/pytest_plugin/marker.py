@@ -55,6 +55,7 @@ class Settings(BaseModel):
     strict: bool = False
     steps_max: int = Field(STEPS_MAX, ge=1)
     repeat_every: int = Field(REPEAT_EVERY, ge=0)
+    audit_every: int | None = Field(None, ge=0)
 
     def request(self, test: str) -> Request:
         """What the header of a log of the test says."""

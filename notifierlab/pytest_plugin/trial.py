@@ -167,6 +167,7 @@ class Trial:
                 enough=(RAISED,),
                 shrinking=False,
                 repeat_every=settings.repeat_every,
+                audit_every=settings.audit_every,
                 progress=self._see,
             )
 
