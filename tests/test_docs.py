@@ -2,10 +2,12 @@
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from notifierlab.cli import notifierlab
@@ -15,6 +17,8 @@ from tests.pages import Block, blocks, changed, commands, HOME, is_like, name_of
 NOT_RUN_MAX = 6
 
 KINDS = ("console", "diff", "python", "sh", "text", "toml", "yaml")
+
+OTHERS_OPTIONS = {"--junit-xml"}
 
 EVERY_BLOCK = [block for page in pages() for block in blocks(page)]
 
@@ -142,6 +146,82 @@ def test_the_two_jobs_of_readme_are_commands_that_ci_takes_from_it() -> None:
         block = re.search(rf"^{heading}$.*?```sh\n(.*?)```", text, re.DOTALL | re.MULTILINE)
         assert block is not None
         assert block[1].startswith("python3 -m venv .venv\n.venv/bin/pip install ")
+
+
+def test_every_name_of_ours_is_one() -> None:
+    from notifierlab import catalogue
+    from notifierlab.checker import RULES
+    from notifierlab.mm.profile import SWITCHES
+
+    (strategies,) = [option for option in notifierlab.commands["explore"].params if option.name == "strategy"]
+    assert isinstance(strategies.type, click.Choice)
+    known = {
+        *(rule.id for rule in RULES),
+        *catalogue.mutants(),
+        *catalogue.scenario_names(),
+        *(switch.replace("_", "-") for switch in SWITCHES),
+        *strategies.type.choices,
+    }
+    unknown = [
+        f"{name_of(page)}: {name}"
+        for page in pages()
+        for name in re.findall(r"`([a-z0-9]+(?:-[a-z0-9]+)+)`", _prose(page))
+        if name not in known
+    ]
+    assert unknown == []
+
+
+def test_every_option_is_one() -> None:
+    ours = {
+        option
+        for command in (notifierlab, *notifierlab.commands.values())
+        for parameter in command.params
+        for option in parameter.opts
+    }
+    plugin = (HOME / "notifierlab" / "pytest_plugin" / "__init__.py").read_text(encoding="utf-8")
+    ours.update(re.findall(r'"(--[a-z-]+)"', plugin))
+    unknown = [
+        f"{name_of(page)}: {option}"
+        for page in pages()
+        for option in re.findall(r"`(--[a-z][a-z-]+)", _prose(page))
+        if option not in ours | OTHERS_OPTIONS
+    ]
+    assert unknown == []
+
+
+def _prose(page: Path) -> str:
+    """The text of a page without its fenced blocks."""
+    return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def test_every_simplification_of_the_model_is_gathered() -> None:
+    gather = runpy.run_path(str(HOME / "docs" / "_ext" / "model.py"))
+    gathered = [each for _, found in gather["simplifications"](HOME) for each in found]
+    stand = [
+        line
+        for root in gather["ROOTS"]
+        for path in (HOME / root).rglob("*.py")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if "Model: " in line
+    ]
+
+    assert len(gathered) == len(stand) > 30
+    assert [sentence for _, sentence in gathered if not sentence.endswith(".")] == []
+
+
+def test_a_simplification_ends_where_its_paragraph_does() -> None:
+    sentences = runpy.run_path(str(HOME / "docs" / "_ext" / "model.py"))["sentences"]
+    source = '''"""A room. Model: it has
+no windows.
+Model: nor doors.
+
+It is dark.
+"""
+# Model: nobody
+# enters.
+x = 1  # whatever
+'''
+    assert sentences(source) == [(1, "it has no windows."), (3, "nor doors."), (7, "nobody enters.")]
 
 
 def test_every_argument_of_the_marker_is_explained() -> None:

@@ -16,6 +16,16 @@ from sphinx.environment import BuildEnvironment
 
 MARK: Final = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
 
+ROOMS_FIRST: Final = (
+    "notifierlab.mm.callbacks",
+    "notifierlab.shadow",
+    "notifierlab.machine.shared",
+    "notifierlab.machine.locks",
+    "notifierlab.host",
+    "notifierlab.mm.mm",
+)
+"""What the author of a driver looks for, in this order; the other rooms follow."""
+
 SEVERITIES: Final = ("the worst", "critical", "high", "medium", "low")
 
 
@@ -156,7 +166,7 @@ def events() -> Iterator[str]:
         fields = [f"`{name}: {_type(each)}`" for name, each in kind.__annotations__.items()]
         tag = str(kind.__struct_config__.tag)
         yield _label("event", tag.replace("_", "-"))
-        yield f"`{tag}`{': ' if fields else ''}{', '.join(fields)}"
+        yield f"**{tag}** {', '.join(fields)}"
         yield f": {' '.join((kind.__doc__ or '').split())}\n"
 
 
@@ -165,7 +175,8 @@ def simplifications() -> Iterator[str]:
     home = Path(inspect.getfile(model)).parent.parent.parent
     for path, sentences in model.simplifications(home):
         yield f"`{path}`"
-        yield from (f": {sentence}" for sentence in sentences)
+        for where, sentence in sentences:
+            yield f": {f'In `{where}`: ' if where else ''}{sentence if where else _capital(sentence)}\n"
         yield ""
 
 
@@ -177,9 +188,10 @@ def door() -> Iterator[str]:
     for name in notifierlab.__all__:
         room = notifierlab._ROOM_OF[name] or name  # noqa: SLF001 - nobody else knows
         rooms.setdefault(f"notifierlab.{room}", []).append(name)
-    for room, names in rooms.items():
-        yield f"\n## {_headline(room)}\n"
-        for name in names:
+    for room in sorted(rooms, key=lambda room: ROOMS_FIRST.index(room) if room in ROOMS_FIRST else len(ROOMS_FIRST)):
+        yield f"\n## {_headline(room).partition(':')[0]}\n"
+        for name in rooms[room]:
+            yield f"### {name}\n"
             yield from _documented(name, room, getattr(notifierlab, name))
 
 
@@ -250,7 +262,13 @@ def _value(value: object) -> str:
 
 
 def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}."
+    return f"{_capital(text)}."
+
+
+def _capital(text: str) -> str:
+    """Begin with a capital, unless the first word is a name."""
+    first = text.split(maxsplit=1)[0]
+    return text[0].upper() + text[1:] if re.fullmatch(r"[A-Za-z'-]+", first) else text
 
 
 def _type(annotation: object) -> str:
