@@ -5,6 +5,7 @@ The events are those of `churn`. Run as `python benchmarks/check.py`.
 
 import io
 from collections.abc import Callable
+from functools import partial
 
 from timing import best_seconds, table, target
 
@@ -20,6 +21,7 @@ from notifierlab.trace import Writer
 
 SEED = 1
 OPS = 1000
+LENGTHS = (250, 1000, 4000, 16_000)
 
 
 def events_of(spec: RunSpec) -> list[Event]:
@@ -46,8 +48,7 @@ def unchecked(spec: RunSpec, sink: Callable[[Event], None] | None) -> None:
 def feed(spec: RunSpec, events: list[Event], *, ledger: bool) -> None:
     """Judge events that are there already."""
     checker = Checker(spec.profile.switches(), ledger=ledger)
-    for event in events:
-        checker.feed(event)
+    checker.feed_all(events)
     checker.finish(complete=True)
 
 
@@ -64,6 +65,29 @@ def log_of(request: Request, spec: RunSpec, events: list[Event]) -> bytes:
 def read(log: bytes) -> list[Event]:
     """Read a log back."""
     return list(LogReader(io.BytesIO(log), "log"))
+
+
+def growth() -> None:
+    """Judge runs of more and more operations: the cost of an event must stay what it is."""
+    logs = []
+    for ops in LENGTHS:
+        spec = Request(scenario="churn", params={"ops": ops}, steps_max=10_000_000).resolve()
+        logs.append((ops, spec, events_of(spec)))
+    seconds = best_seconds(*[partial(feed, spec, events, ledger=False) for _, spec, events in logs], passes=3)
+    each = [took / len(events) for took, (_, _, events) in zip(seconds, logs, strict=True)]
+    table(
+        "The checker on longer and longer runs",
+        ("operations", "events", "us an event", "x shortest"),
+        [
+            (f"{ops:,}", len(events), cost * 1e6, cost / each[0])
+            for (ops, _, events), cost in zip(logs, each, strict=True)
+        ],
+    )
+    longest = f"{len(logs[-1][2]):,} events"
+    target(
+        f"an event of {longest} at most 1.5 times one of the shortest: {each[-1] / each[0]:.2f}",
+        met=each[-1] <= 1.5 * each[0],
+    )
 
 
 def main() -> None:
@@ -98,6 +122,8 @@ def main() -> None:
     ]
     table(f"churn of {OPS} operations: {n:,} events", ("what", "us an event", "events a second", "x checker"), rows)
     target(f"checker under 4 us an event live: {(checked - emitting) / n * 1e6:.2f}", met=checked - emitting < 4e-6 * n)
+    print()
+    growth()
 
 
 if __name__ == "__main__":

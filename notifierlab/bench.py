@@ -15,6 +15,7 @@ from notifierlab import catalogue
 from notifierlab.again import is_test, replay_command
 from notifierlab.errors import InputError
 from notifierlab.events import Event, Violation
+from notifierlab.explore.kinds import kind_of, signature_of
 from notifierlab.explore.menu import make_strategy
 from notifierlab.explore.repeat import REPEAT_EVERY
 from notifierlab.explore.run import run_once, RunResult, RunSpec
@@ -95,10 +96,11 @@ def explore(
     begin = time.perf_counter()
     result, resumed = _searched(request, spec, plan, progress)
     seconds = time.perf_counter() - begin
-    keeper = Keeper(request, spec, plan.log, hurried=result.cut == "interrupted")
+    same = signature_of if plan.find_all else kind_of
+    keeper = Keeper(request, spec, plan.log, same=same, hurried=result.cut == "interrupted")
     for finding in result.findings if plan.find_all else result.findings[:1]:
         keeper.keep(finding)
-    violations = tuple(keeper.as_kept(finding.violation) for finding in result.findings)
+    violations = tuple(dict.fromkeys(keeper.as_kept(finding.violation) for finding in result.findings))
     return Outcome(
         about=describe(request, spec),
         verdict=result.verdict,
@@ -274,7 +276,7 @@ def _check_writable(path: Path) -> None:
 def _kept_note(logs: Mapping[str, str]) -> list[str]:
     """Where the logs are, when there is more than the one that the story names."""
     paths = list(dict.fromkeys(logs.values()))
-    return [f"a log of each rule was kept: {', '.join(paths)}"] if len(paths) > 1 else []
+    return [f"a log of each was kept: {', '.join(paths)}"] if len(paths) > 1 else []
 
 
 def _found_in(result: SearchResult) -> str:

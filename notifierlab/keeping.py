@@ -9,7 +9,8 @@ from notifierlab.again import replay_command
 from notifierlab.events import Violation
 from notifierlab.explore.kinds import kind_of
 from notifierlab.explore.run import run_once, RunResult, RunSpec
-from notifierlab.explore.shrink import REPLAYS_MAX
+from notifierlab.explore.shape import shape_of_run
+from notifierlab.explore.shrink import REPLAYS_MAX, Same
 from notifierlab.explore.smaller import shrink_scenario, Smaller
 from notifierlab.explore.strategies import Replay, Strategy
 from notifierlab.explore.tally import Finding
@@ -38,12 +39,16 @@ class Keeper:
         spec: RunSpec,
         log: Path | None,
         *,
+        same: Same = kind_of,
         hurried: bool,
         again: Callable[[str], str] | None = None,
     ) -> None:
         self.notes: tuple[str, ...] = ()
         self.logs: dict[str, str] = {}
+        self._same = same
         self._seen: dict[tuple[str, ...], Violation] = {}
+        # What was kept, by kind and by how it came about.
+        self._shapes: dict[tuple[str, ...], Violation] = {}
         self._request = request
         self._spec = spec
         self._log = log
@@ -53,11 +58,11 @@ class Keeper:
         self._shrunk: dict[str, Smaller] = {}
 
     def keep(self, finding: Finding) -> None:
-        """Writes a log of the finding, two if only two runs show it; one finding of each rule is enough."""
+        """Writes a log of the finding, two if only two runs show it; none if one like it was kept."""
         rule = finding.violation.rule
-        if rule in self.logs:
-            return
         if len(finding.schedules) > 1:
+            if rule in self.logs:
+                return
             written = [self._write(rule, schedule, n) for n, schedule in enumerate(finding.schedules, 1)]
             if all(written):
                 self._note(f"no single run shows {rule}: `notifierlab check {' '.join(written)}` does")
@@ -70,20 +75,27 @@ class Keeper:
             # The first one is told; for the others it is enough to be short.
             replays_max=_HURRIED_MAX if self._hurried else _LESSER_MAX if self.logs else REPLAYS_MAX,
             hurried=self._hurried,
+            same=self._same,
         )
         shrunk = smaller.shrunk
-        self._write(rule, shrunk.choices, 0, smaller.spec)
+        shape = (shape_of_run(smaller.spec, shrunk.choices, shrunk.violation), *kind_of(shrunk.violation))
+        if shape in self._shapes:
+            self._seen.setdefault(self._same(finding.violation), self._shapes[shape])
+            return
+        self._shapes[shape] = shrunk.violation
+        name = rule if rule not in self.logs else f"{rule}.{sum(kept[1] == rule for kept in self._shapes)}"
+        self._write(name, shrunk.choices, 0, smaller.spec)
         if smaller.params:
-            params = ", ".join(f"{name}={value}" for name, value in smaller.params.items())
+            params = ", ".join(f"{param}={value}" for param, value in smaller.params.items())
             self._note(f"the log has a smaller scenario that shows {rule} too: {params}")
-        self._shrunk[rule] = smaller
-        self._seen.setdefault(kind_of(shrunk.violation), shrunk.violation)
-        for violation in shrunk.result.violations:
+        self._shrunk[name] = smaller
+        for violation in (shrunk.violation, *shrunk.result.violations):
+            self._seen.setdefault(self._same(violation), violation)
             self._seen.setdefault(kind_of(violation), violation)
 
     def as_kept(self, violation: Violation) -> Violation:
         """The violation as a log that was kept has it, if one does: its steps and pages are that log's."""
-        return self._seen.get(kind_of(violation), violation)
+        return self._seen.get(self._same(violation)) or self._seen.get(kind_of(violation), violation)
 
     def schedule(self, rule: str) -> tuple[int, ...] | None:
         """The choices of the simplest run that shows a violation of the rule; None if no one run does."""

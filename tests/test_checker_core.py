@@ -3,6 +3,7 @@
 import ast
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -116,13 +117,16 @@ def anything(kind: type[ev.Event]) -> st.SearchStrategy[ev.Event]:
         ev.Va: VAS,
         tuple[ev.Waiting, ...]: st.just((ev.Waiting("a", "b", ()),)),
     }
-    fields = {
-        name: by_type[type_]
+    return st.builds(kind, **{name: by_type[type_] for name, type_ in fields_of(kind).items()})
+
+
+def fields_of(kind: type[ev.Event]) -> dict[str, object]:
+    return {
+        name: type_
         for one in reversed(kind.__mro__)
         for name, type_ in getattr(one, "__annotations__", {}).items()
         if name in kind.__struct_fields__
     }
-    return st.builds(kind, **fields)
 
 
 EVENT = st.one_of([anything(kind) for kind in ev.EVENTS])
@@ -166,3 +170,41 @@ def test_a_list_that_was_cut_or_shuffled_is_judged(data: st.DataObject) -> None:
         checker.feed(event)
     checker.finish(complete=True)
     checker.ledger()
+
+
+def kept(checker: Checker) -> list[dict[str, object]]:
+    """What the checker and each of its listeners keep of a run."""
+    ties = ("world", "_world", "report", "switches")
+    listeners = [checker._report, checker._world, *checker._judges, checker._seer, checker._ledger]
+    state = [{name: getattr(listener, name) for name in _names(listener) if name not in ties} for listener in listeners]
+    return [*state, {"last": checker._last, "events": checker.events, "kinds": checker._kinds}]
+
+
+def _names(listener: object) -> list[str]:
+    return [*getattr(listener, "__slots__", ()), *getattr(listener, "__dict__", ())]
+
+
+def everything() -> list[ev.Event]:
+    """Every type of event, about every word."""
+    made: dict[object, Any] = {int: PFN, bool: True, ev.Va: VA, tuple[ev.Waiting, ...]: ()}
+    return [
+        kind(**{name: made.get(type_, word) for name, type_ in fields_of(kind).items()})
+        for word in [*NAMES, *KINDS]
+        for kind in ev.EVENTS
+    ]
+
+
+def test_a_checker_that_begins_again_knows_nothing_of_the_run_before() -> None:
+    checker = Checker({"smp": True}, strict=True)
+    for event in everything():
+        checker.feed(event)
+    found = checker.finish(complete=True)
+    before, copied = kept(checker), list(found)
+    checker.begin()
+    again = kept(checker)
+    assert again == kept(Checker({"smp": True}, strict=True))
+    assert found == copied
+    for old, new in zip(before, again, strict=True):
+        # What can change in place may be empty by luck: it must be another one.
+        same = [name for name in new if new[name] is old[name] and isinstance(new[name], dict | list | set)]
+        assert same == []

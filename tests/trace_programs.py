@@ -4,12 +4,18 @@ A program is a list of tasks, a task a list of operations, each a step of its ow
 
     add x    set x    get x    cells
     more x   if x is not zero, y grows by one
+    less x   if x is zero, z is set, else y is read and, if it is not zero, z is read
     wait x   until x is not zero
+    even x   until x is even
+    both x   until neither x nor y is zero (looked at in this order, y only if need be)
+    some x   until x or y is not zero (likewise)
     pick x   a choice: nothing, or x grows by one, or y is read
+    toss x   if x is not zero, a choice: nothing, or y grows by one
     take a   drop a   try a    spin locks (a drop of what is not held is no step)
     read s   write s  leave s  a reader-writer lock
     sleep x  wake x            a wait queue, for x not to be zero
     fork x                     a new task that sets x
+    reap x                     the same, and wait for its end
 
 `run` runs one on the machine. `traces` knows by itself what operations mean and tries every
 order of them; of two beginnings that are one trace it follows one only.
@@ -87,14 +93,17 @@ class _World:
         self.machine.touch(cell, Mode.ADD)
         self.cells[cell] += 1
 
+    def turn(self, cell: str) -> None:
+        self.machine.touch(cell, Mode.WRITE)
+        self.cells[cell] = 0 if self.cells[cell] else 5
+
     async def do_add(self, cell: str) -> None:
         await self.machine.step()
         self.grow(cell)
 
     async def do_set(self, cell: str) -> None:
         await self.machine.step()
-        self.machine.touch(cell, Mode.WRITE)
-        self.cells[cell] = 0 if self.cells[cell] else 5
+        self.turn(cell)
 
     async def do_get(self, cell: str) -> None:
         await self.machine.step()
@@ -107,6 +116,27 @@ class _World:
 
     async def do_wait(self, cell: str) -> None:
         await self.machine.step(lambda: bool(self.see(cell)))
+
+    async def do_less(self, cell: str) -> None:
+        await self.machine.step()
+        if not self.see(cell):
+            self.turn("z")
+        elif self.see("y"):
+            self.see("z")
+
+    async def do_even(self, cell: str) -> None:
+        await self.machine.step(lambda: self.see(cell) % 2 == 0)
+
+    async def do_both(self, cell: str) -> None:
+        await self.machine.step(lambda: bool(self.see(cell) and self.see("y")))
+
+    async def do_some(self, cell: str) -> None:
+        await self.machine.step(lambda: bool(self.see(cell) or self.see("y")))
+
+    async def do_toss(self, cell: str) -> None:
+        await self.machine.step()
+        if self.see(cell) and self.machine.choose("toss", 0, 1):
+            self.grow("y")
 
     async def do_pick(self, cell: str) -> None:
         await self.machine.step()
@@ -154,6 +184,10 @@ class _World:
         await self.machine.step()
         self.machine.start(self.work, [f"set {cell}"], name=self.machine.fresh("child"))
 
+    async def do_reap(self, cell: str) -> None:
+        await self.machine.step()
+        await self.machine.join(self.machine.start(self.work, [f"set {cell}"], name=self.machine.fresh("child")))
+
 
 # --- traces -------------------------------------------------------------------------
 
@@ -168,7 +202,7 @@ def trace_of(steps: Sequence[Step]) -> Trace:
 
 
 def _matters(access: Access) -> bool:
-    return not access.object.startswith(("start of t", "end of"))
+    return not access.object.startswith(("start of t", "end of t", "end of main"))
 
 
 def _ordered(steps: Iterable[tuple[str, tuple[Access, ...], tuple[int, ...]]]) -> Trace:
@@ -218,6 +252,9 @@ class _State(NamedTuple):
 
     def having(self, name: str, value: int) -> "_State":
         return self._replace(cells=tuple((n, value if n == name else v) for n, v in self.cells))
+
+    def turned(self, name: str) -> "_State":
+        return self.having(name, 0 if self.cell(name) else 5)
 
     def grown(self, name: str) -> "_State":
         return self.having(name, self.cell(name) + 1)
@@ -276,12 +313,18 @@ def _moves(state: _State, at: int) -> Iterator[Move]:
         yield from ((accesses, (), then(after)) for accesses, after in _lock_moves(state, task.name, verb, what))
     elif verb == "sleep":
         yield from ((accesses, (), then(state, after)) for accesses, after in _sleep_moves(state, task, rest, what))
-    elif verb == "fork":
-        child = _Task(f"child{at + 1}.{task.children + 1}", (f"first {what}", f"set {what}"))
-        after = then(state, rest._replace(children=task.children + 1))
+    elif verb in ("fork", "reap"):
+        child = _Task(f"child{at + 1}.{task.children + 1}", (f"first {what}", f"last {what}"))
+        behind = (f"end {child.name}", *rest.operations) if verb == "reap" else rest.operations
+        after = then(state, rest._replace(children=task.children + 1, operations=behind))
         yield (Access(f"start of {child.name}", Mode.FIRST),), (), after._replace(tasks=(*after.tasks, child))
     elif verb == "first":
         yield (Access(f"start of {task.name}", Mode.AFTER),), (), then(state)
+    elif verb == "last":
+        yield (Access(what, Mode.WRITE), Access(f"end of {task.name}", Mode.FIRST)), (), then(state.turned(what))
+    elif verb == "end":
+        if not any(other.operations for other in state.tasks if other.name == what):
+            yield (Access(f"end of {what}", Mode.AFTER),), (), then(state)
     else:
         yield from ((accesses, values, then(after)) for accesses, values, after in _cell_moves(state, verb, what))
 
@@ -291,14 +334,23 @@ def _cell_moves(state: _State, verb: str, what: str) -> Iterator[Move]:
     if verb == "add":
         yield (Access(what, Mode.ADD),), (), state.grown(what)
     elif verb == "set":
-        yield (Access(what, Mode.WRITE),), (), state.having(what, 0 if value else 5)
+        yield (Access(what, Mode.WRITE),), (), state.turned(what)
     elif verb == "get":
         yield (Access(what, Mode.READ),), (), state
     elif verb == "more":
         read = (Access(what, Mode.READ),)
         yield (*read, Access("y", Mode.ADD)) if value else read, (), state.grown("y") if value else state
-    elif verb == "wait" and value:
-        yield (Access(what, Mode.AWAIT),), (), state
+    elif verb == "less":
+        yield _less(state, what)
+    elif verb in ("wait", "even", "both", "some"):
+        waited = _waited(state, verb, what)
+        if waited:
+            yield waited, (), state
+    elif verb == "toss":
+        read = (Access(what, Mode.READ),)
+        yield read, (0,) if value else (), state
+        if value:
+            yield (*read, Access("y", Mode.ADD)), (1,), state.grown("y")
     elif verb == "pick":
         yield (), (0,), state
         yield (Access(what, Mode.ADD),), (1,), state.grown(what)
@@ -306,6 +358,27 @@ def _cell_moves(state: _State, verb: str, what: str) -> Iterator[Move]:
     elif verb == "wake":
         wakes = tuple((name, n + (name == what)) for name, n in state.wakes)
         yield (Access(f"queue {what}", Mode.WAKE),), (), state._replace(wakes=wakes)
+
+
+def _less(state: _State, what: str) -> Move:
+    touched = [Access(what, Mode.READ)]
+    if not state.cell(what):
+        return (*touched, Access("z", Mode.WRITE)), (), state.turned("z")
+    touched.append(Access("y", Mode.READ))
+    if state.cell("y"):
+        touched.append(Access("z", Mode.READ))
+    return tuple(dict.fromkeys(touched)), (), state
+
+
+def _waited(state: _State, verb: str, what: str) -> tuple[Access, ...]:
+    """Return what a wait touches that is over; nothing if it is not."""
+    value, other = state.cell(what), state.cell("y")
+    one, two = Access(what, Mode.AWAIT), Access("y", Mode.AWAIT)
+    if verb == "both":
+        return tuple(dict.fromkeys((one, two))) if value and other else ()
+    if verb == "some":
+        return (one,) if value else tuple(dict.fromkeys((one, two))) if other else ()
+    return (one,) if (value if verb == "wait" else value % 2 == 0) else ()
 
 
 def _lock_moves(state: _State, me: str, verb: str, what: str) -> Iterator[tuple[tuple[Access, ...], _State]]:

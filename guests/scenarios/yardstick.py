@@ -19,7 +19,7 @@ entry. No order that matters hides behind that: whoever changes the entry does s
 a put of its own, so it stands the same when the last put comes, whoever's that is.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from notifierlab import events, Host, Mutant, PAGE_SIZE, Va
 
@@ -61,30 +61,43 @@ class _Lock:
         # Who had it before matters to nobody here.
         self.machine.holds(name, None)
 
+    # Taken and dropped more often than anything else is done here: so they look first
+    # whether anybody wants to know what they touch.
+
     async def take(self) -> None:
         machine = self.machine
-        machine.want(self.name, machine.mode.ACQUIRE)
+        if machine.recording:
+            machine.want(self.name, machine.mode.ACQUIRE)
         await machine.step(self._is_free, self.name)
         self.held = True
-        machine.touch(self.name, machine.mode.ACQUIRE)
+        if machine.recording:
+            machine.touch(self.name, machine.mode.ACQUIRE)
 
     async def drop(self) -> None:
-        await self.machine.step()
+        machine = self.machine
+        await machine.step()
         self.held = False
-        self.machine.touch(self.name, self.machine.mode.RELEASE)
-        self.machine.holds(self.name, None)
+        if machine.recording:
+            self._given_back(machine.mode.RELEASE)
 
     async def take_read(self) -> None:
         machine = self.machine
-        machine.want(self.name, machine.mode.ACQUIRE_READ)
+        if machine.recording:
+            machine.want(self.name, machine.mode.ACQUIRE_READ)
         await machine.step(self._no_writer, self.name)
         self.readers += 1
-        machine.touch(self.name, machine.mode.ACQUIRE_READ)
+        if machine.recording:
+            machine.touch(self.name, machine.mode.ACQUIRE_READ)
 
     async def drop_read(self) -> None:
-        await self.machine.step()
+        machine = self.machine
+        await machine.step()
         self.readers -= 1
-        self.machine.touch(self.name, self.machine.mode.RELEASE_READ)
+        if machine.recording:
+            self._given_back(machine.mode.RELEASE_READ)
+
+    def _given_back(self, mode: Any) -> None:
+        self.machine.touch(self.name, mode)
         self.machine.holds(self.name, None)
 
     def _is_free(self) -> bool:

@@ -5,10 +5,9 @@ from typing import Final
 from msgspec import Struct
 
 from notifierlab import events as ev
-from notifierlab.checker.rules import CRITICAL, hexed, HIGH, Judge, LOW, Report, Rule, Switches
+from notifierlab.checker.rules import CRITICAL, hexed, HIGH, Judge, LOW, Rule
 from notifierlab.checker.state import Translation, within
 from notifierlab.checker.windows import innermost
-from notifierlab.checker.world import World
 
 _BUGS: Final[dict[str, str]] = {
     "mm_take_all_locks": "take-all-incomplete",
@@ -43,8 +42,7 @@ class YoungLost(Judge):
 
     rule = Rule("young-lost", "books", LOW, "clear_flush_young reports each use once.", 26)
 
-    def __init__(self, world: World, report: Report, switches: Switches) -> None:
-        super().__init__(world, report, switches)
+    def begin(self) -> None:
         self._asked: dict[tuple[str, str], Asked] = {}
 
     def applies(self) -> bool:
@@ -97,8 +95,7 @@ class PinImbalance(Judge):
 
     rule = Rule("pin-imbalance", "books", HIGH, "A driver's page references match its shadow entries.", 27)
 
-    def __init__(self, world: World, report: Report, switches: Switches) -> None:
-        super().__init__(world, report, switches)
+    def begin(self) -> None:
         self._refs: dict[str, dict[int, int]] = {}
 
     def on_page_got(self, event: ev.PageGot) -> None:

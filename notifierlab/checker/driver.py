@@ -10,52 +10,62 @@ Order is what synchronisation makes (happens-before), kept as vector clocks:
     synchronize_rcu     -> sections entered after it began
 
 A release costs no copy: a clock's map is shared by reference and replaced, not changed,
-when its owner learns something new. An acquire that learns nothing is one comparison.
+when its owner learns something new. And what a task releases is the same until it learns
+something or accesses a field: most locks are taken and dropped without either.
 """
+
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
 from notifierlab import events as ev
-from notifierlab.checker.rules import HIGH, Judge, Report, Rule, Switches
-from notifierlab.checker.world import World
+from notifierlab.checker.rules import HIGH, Judge, Rule
 
-
-class Stamp(Struct, gc=False, eq=False):
-    """What was known at a release: who released, at its own time, knowing what of others."""
-
-    task: str
-    time: int
-    seen: dict[str, int]
+Stamp: TypeAlias = tuple[str, int, dict[str, int]]
+"""What was known at a release: who released, at its own time, knowing what of others."""
 
 
 class Clock:
-    """A task's own time, and the time of each other task up to which it knows all."""
+    """A task's own time, and the time of each other task up to which it knows all.
 
-    __slots__ = ("seen", "task", "time")
+    `stamp` is what it released last, if that is still all there is to know of it.
+    """
+
+    __slots__ = ("seen", "stamp", "task", "time")
 
     def __init__(self, task: str) -> None:
         self.task = task
         self.time = 1
         self.seen: dict[str, int] = {}
+        self.stamp: Stamp | None = None
 
     def release(self) -> Stamp:
         """What whoever acquires this learns."""
-        stamp = Stamp(self.task, self.time, self.seen)
-        self.time += 1
+        stamp = self.stamp
+        if stamp is None:
+            stamp = self.stamp = (self.task, self.time, self.seen)
         return stamp
 
     def acquire(self, stamp: Stamp) -> None:
         """Learn what the releaser knew."""
-        task = stamp.task
-        if task == self.task or self.seen.get(task, 0) >= stamp.time:
+        task, time, known = stamp
+        if task == self.task or self.seen.get(task, 0) >= time:
             return
         seen = dict(self.seen)
-        for other, time in stamp.seen.items():
-            if time > seen.get(other, 0):
-                seen[other] = time
-        seen[task] = stamp.time
+        for other, until in known.items():
+            if until > seen.get(other, 0):
+                seen[other] = until
+        seen[task] = time
         seen.pop(self.task, None)
+        self.now()
         self.seen = seen
+
+    def now(self) -> int:
+        """The time of what happens now: later than all that was released."""
+        if self.stamp is not None:
+            self.stamp = None
+            self.time += 1
+        return self.time
 
     def knows(self, task: str, time: int) -> bool:
         """Whether what `task` did at `time` is ordered before now."""
@@ -68,13 +78,6 @@ class Clocks(dict[str, Clock]):
     def __missing__(self, task: str) -> Clock:
         self[task] = clock = Clock(task)
         return clock
-
-
-class LockStamps(Struct, eq=False):
-    """Releases of a lock: the last write hold, and the read holds since."""
-
-    written: Stamp | None = None
-    read: dict[str, Stamp] = {}
 
 
 class Section(Struct, eq=False):
@@ -111,47 +114,46 @@ class DataRace(Judge):
 
     rule = Rule("data-race", "driver", HIGH, "Accesses to a plain shared field are ordered by synchronisation.")
 
-    def __init__(self, world: World, report: Report, switches: Switches) -> None:
-        super().__init__(world, report, switches)
+    def begin(self) -> None:
         self._clocks = Clocks()
-        self._locks: dict[str, LockStamps] = {}
+        # The last release of each lock after a write hold, and those after read holds since.
+        self._written: dict[str, Stamp] = {}
+        self._read: dict[str, dict[str, Stamp]] = {}
         self._ended: dict[str, Stamp] = {}
         self._queues: dict[str, dict[str, Stamp]] = {}
         self._atomics: dict[tuple[str, str], Stamp] = {}
         self._syncs: dict[str, Section] = {}
         self._synced: dict[str, Stamp] = {}
         self._left: dict[str, Stamp] = {}
+        # How deep each task is in RCU read sections.
+        self._sections: dict[str, int] = {}
         self._fields: dict[tuple[str, str], Shared] = {}
 
     # --- what orders ---
 
     def on_lock_acquired(self, event: ev.LockAcquired) -> None:
-        stamps = self._locks.get(event.lock)
-        if stamps is None:
-            return
-        written = stamps.written
+        written = self._written.get(event.lock)
         # Most locks are taken by the task that released them last: nothing to learn.
-        if written is not None and written.task != event.task:
+        if written is not None and written[0] != event.task:
             self._clocks[event.task].acquire(written)
-        if stamps.read and event.mode == "write":
+        read = self._read
+        if read and event.mode == "write" and event.lock in read:
             clock = self._clocks[event.task]
-            for stamp in stamps.read.values():
+            for stamp in read[event.lock].values():
                 clock.acquire(stamp)
 
     def on_lock_released(self, event: ev.LockReleased) -> None:
-        stamps = self._locks.get(event.lock)
-        if stamps is None:
-            stamps = self._locks[event.lock] = LockStamps()
-        stamp = self._clocks[event.task].release()
+        clock = self._clocks[event.task]
+        stamp = clock.stamp or clock.release()
         if event.mode == "write":
-            stamps.written = stamp
-            if stamps.read:
-                stamps.read = {}
+            self._written[event.lock] = stamp
+            if self._read:
+                self._read.pop(event.lock, None)
         else:
-            stamps.read[event.task] = stamp
+            self._read.setdefault(event.lock, {})[event.task] = stamp
 
     def on_lock_downgraded(self, event: ev.LockDowngraded) -> None:
-        self._locks.setdefault(event.lock, LockStamps()).written = self._clocks[event.task].release()
+        self._written[event.lock] = self._clocks[event.task].release()
 
     def on_task_started(self, event: ev.TaskStarted) -> None:
         self._clocks[event.name].acquire(self._clocks[event.task].release())
@@ -172,23 +174,30 @@ class DataRace(Judge):
         for stamp in self._queues.get(event.queue, {}).values():
             clock.acquire(stamp)
 
-    def on_atomic_read(self, event: ev.AtomicRead | ev.AtomicWritten) -> None:
+    def on_atomic_read(self, event: ev.AtomicRead) -> None:
         stamp = self._atomics.get((event.owner, event.field))
-        if stamp is not None:
+        if stamp is not None and stamp[0] != event.task:
             self._clocks[event.task].acquire(stamp)
 
     def on_atomic_written(self, event: ev.AtomicWritten) -> None:
-        self.on_atomic_read(event)
-        self._atomics[event.owner, event.field] = self._clocks[event.task].release()
+        atomic = (event.owner, event.field)
+        clock = self._clocks[event.task]
+        stamp = self._atomics.get(atomic)
+        if stamp is not None and stamp[0] != event.task:
+            clock.acquire(stamp)
+        self._atomics[atomic] = clock.stamp or clock.release()
 
     def on_rcu_read_entered(self, event: ev.RcuReadEntered) -> None:
+        self._sections[event.task] = self._sections.get(event.task, 0) + 1
         if self._synced:
             clock = self._clocks[event.task]
             for stamp in self._synced.values():
                 clock.acquire(stamp)
 
     def on_rcu_read_left(self, event: ev.RcuReadLeft) -> None:
-        if self.world.tasks[event.task].rcu:
+        depth = self._sections.pop(event.task, 0) - 1
+        if depth > 0:
+            self._sections[event.task] = depth
             return
         self._left[event.task] = stamp = self._clocks[event.task].release()
         for section in self._syncs.values():
@@ -197,8 +206,7 @@ class DataRace(Judge):
                 section.stamps.append(stamp)
 
     def on_rcu_sync_begun(self, event: ev.RcuSyncBegun) -> None:
-        waits: dict[str, None] = {name: None for name, task in self.world.tasks.items() if task.rcu}
-        self._syncs[event.task] = Section(waits, list(self._left.values()))
+        self._syncs[event.task] = Section(dict.fromkeys(self._sections), list(self._left.values()))
         self._synced[event.task] = self._clocks[event.task].release()
 
     def on_rcu_sync_done(self, event: ev.RcuSyncDone) -> None:
@@ -218,9 +226,9 @@ class DataRace(Judge):
         written = shared.written
         if written is not None and not clock.knows(written.task, written.time):
             self._found(event, "reads", written, "wrote")
-        read = shared.read.get(event.task)
-        if read is None or read.time != clock.time:
-            shared.read[event.task] = Access(event.task, clock.time, event.step)
+        read, now = shared.read.get(event.task), clock.now()
+        if read is None or read.time != now:
+            shared.read[event.task] = Access(event.task, now, event.step)
 
     def on_field_written(self, event: ev.FieldWritten) -> None:
         clock = self._clocks[event.task]
@@ -235,7 +243,7 @@ class DataRace(Judge):
                 if not clock.knows(read.task, read.time):
                     self._found(event, "writes", read, "read")
             shared.read = {}
-        shared.written = Access(event.task, clock.time, event.step)
+        shared.written = Access(event.task, clock.now(), event.step)
 
     def _found(self, event: ev.FieldRead | ev.FieldWritten, does: str, other: Access, did: str) -> None:
         name = f"{event.owner}.{event.field}"
@@ -254,5 +262,8 @@ class DriverRaised(Judge):
     def on_task_raised(self, event: ev.TaskRaised) -> None:
         self.broken(event, f"{event.task} raised {event.error} in {event.where}", event.task)
 
+
+FIELD_USES: Final = frozenset([ev.FieldRead, ev.FieldWritten])
+"""The events that `data-race` speaks of; all others it hears tell what orders those."""
 
 JUDGES: tuple[type[Judge], ...] = (DataRace, DriverRaised)

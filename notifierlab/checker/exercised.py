@@ -9,7 +9,8 @@ was freed need not be the one that a device had mapped), so a rule that is not l
 not exercised may still have had little to judge.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Set as AbstractSet
+from functools import lru_cache
 from typing import Final
 
 from notifierlab import events as ev
@@ -75,6 +76,10 @@ class Seer:
     """A listener that notes what was seen, beyond the types of events."""
 
     def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Has seen nothing."""
         self._words: set[str] = set()
 
     def on_cb_entered(self, event: ev.CbEntered) -> None:
@@ -84,16 +89,15 @@ class Seer:
         if event.result != 0:
             self._words.add("register_done failed")
 
-    def seen(self, kinds: Iterable[type[Event]]) -> Seen:
+    def seen(self, kinds: AbstractSet[type[Event]]) -> Seen:
         """Everything so far; `kinds` are the types of events that came."""
-        return frozenset([*map(_tag, kinds), *self._words])
+        return _facts(frozenset(kinds), frozenset(self._words))
 
 
-_TAGS: Final = {kind: str(kind.__struct_config__.tag) for kind in ev.EVENTS}
-
-
-def _tag(kind: type[Event]) -> str:
-    return _TAGS[kind]
+@lru_cache
+def _facts(kinds: frozenset[type[Event]], words: Seen) -> Seen:
+    # Most runs of a search see the same: so they share it.
+    return frozenset(str(kind.__struct_config__.tag) for kind in kinds) | words
 
 
 def not_exercised(seen: Collection[str], rules: Collection[str]) -> tuple[str, ...]:

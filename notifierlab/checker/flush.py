@@ -12,11 +12,10 @@ Devices without a shadow table have flushes alone to be judged by.
 from msgspec import Struct
 
 from notifierlab import events as ev
-from notifierlab.checker.rules import CRITICAL, hexed, Judge, Report, Rule, Switches
+from notifierlab.checker.rules import CRITICAL, hexed, Judge, Rule
 from notifierlab.checker.state import Mmu, Translation, within
 from notifierlab.checker.tasks import DRIVER_RANKS, Held, UNRANKED
 from notifierlab.checker.windows import stands
-from notifierlab.checker.world import World
 
 
 class Unflushed(Struct, gc=False, eq=False):
@@ -38,8 +37,7 @@ class FlushLate(Judge):
 
     rule = Rule("flush-late", "flush", CRITICAL, "TLBs are flushed before the lock of a cleared spte is dropped.", 21)
 
-    def __init__(self, world: World, report: Report, switches: Switches) -> None:
-        super().__init__(world, report, switches)
+    def begin(self) -> None:
         self._unflushed: dict[str, list[Unflushed]] = {}
 
     def on_spte_cleared(self, event: ev.SpteCleared) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from notifierlab import events as ev
-from notifierlab.checker.rules import CRITICAL, hexed, HIGH, Judge, LOW, Report, Rule, Switches, WORST
+from notifierlab.checker.rules import CRITICAL, hexed, HIGH, Judge, LOW, Rule, WORST
 from notifierlab.checker.state import Promise, Removal, Translation
 from notifierlab.checker.world import World, ZERO_PFN
 from notifierlab.events import PAGE_SIZE
@@ -112,8 +112,7 @@ class FreedBeforeCpuFlush(Judge):
         30,
     )
 
-    def __init__(self, world: World, report: Report, switches: Switches) -> None:
-        super().__init__(world, report, switches)
+    def begin(self) -> None:
         self._unflushed: dict[str, dict[int, list[int]]] = {}
         # How many unflushed clears each page has.
         self._waiting: dict[int, int] = {}
@@ -224,8 +223,7 @@ class LostDirty(Judge):
 
     rule = Rule("lost-dirty", "freeing", HIGH, "A page that a device wrote to is dirty when the host tests it.", 23)
 
-    def __init__(self, world: World, report: Report, switches: Switches) -> None:
-        super().__init__(world, report, switches)
+    def begin(self) -> None:
         self._dirty: dict[int, None] = {}
         self._written: dict[int, str] = {}
 

@@ -76,6 +76,10 @@ class Ledger:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self.begin()
+
+    def begin(self) -> None:
+        """Starts an empty ledger."""
         self._entries: list[Entry] = []
         # By MMU and page: in which life, and when first mapped.
         self._mapped: dict[str, dict[int, tuple[int, int]]] = {}

@@ -11,8 +11,7 @@ An MMU is known by its name; registering that name anew begins a new life of it.
 """
 
 from notifierlab import events as ev
-from notifierlab.checker.rules import CRITICAL, HIGH, Judge, Report, Rule, Switches
-from notifierlab.checker.world import World
+from notifierlab.checker.rules import CRITICAL, HIGH, Judge, Rule
 
 
 class ReleaseCount(Judge):
@@ -92,8 +91,7 @@ class CallAfterUnregister(Judge):
 
     rule = Rule("call-after-unregister", "lifetime", CRITICAL, "No callback runs once unregister has returned.", 19)
 
-    def __init__(self, world: World, report: Report, switches: Switches) -> None:
-        super().__init__(world, report, switches)
+    def begin(self) -> None:
         self._freed: dict[str, None] = {}
 
     def on_driver_freed(self, event: ev.DriverFreed) -> None:

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from notifierlab import events as ev
-from notifierlab.checker.rules import CRITICAL, HIGH, Judge, MEDIUM, Report, Rule, Switches
+from notifierlab.checker.rules import CRITICAL, HIGH, Judge, MEDIUM, Rule
 from notifierlab.checker.state import Vma
 from notifierlab.checker.tasks import Held, RANKS, Task, UNRANKED
-from notifierlab.checker.world import anon_vma_lock, mapping_lock, mmap_sem, World
+from notifierlab.checker.world import anon_vma_lock, mapping_lock, mmap_sem
 
 RETRIES_MAX = 64
 """How often a device may retry one fault while nobody invalidates anything."""
@@ -136,8 +136,7 @@ class InterruptedRegisterLeavesTrace(Judge):
         12,
     )
 
-    def __init__(self, world: World, report: Report, switches: Switches) -> None:
-        super().__init__(world, report, switches)
+    def begin(self) -> None:
         self._registering: dict[str, Registering] = {}
 
     def before_register_begun(self, event: ev.RegisterBegun) -> None:
@@ -210,8 +209,7 @@ class LockOrder(Judge):
 
     rule = Rule("lock-order", "locking", CRITICAL, "Locks are taken in the order of their classes.", 14)
 
-    def __init__(self, world: World, report: Report, switches: Switches) -> None:
-        super().__init__(world, report, switches)
+    def begin(self) -> None:
         self.edges: dict[tuple[str, str], LockEdge] = {}
 
     def before_lock_acquired(self, event: ev.LockAcquired) -> None:
@@ -342,8 +340,7 @@ class Livelock(Judge):
 
     rule = Rule("livelock", "locking", MEDIUM, "Retries and waits end within a bound.", 33)
 
-    def __init__(self, world: World, report: Report, switches: Switches) -> None:
-        super().__init__(world, report, switches)
+    def begin(self) -> None:
         self._retries: dict[str, dict[tuple[str, int], int]] = {}
 
     def on_steps_exhausted(self, event: ev.StepsExhausted) -> None:

@@ -17,6 +17,7 @@ from notifierlab.checker.world import World
 from notifierlab.events import Event, EVENTS, Violation
 
 Handler: TypeAlias = Callable[[Event], None]
+Chain: TypeAlias = tuple[Handler, ...]
 Switches: TypeAlias = Mapping[str, bool | int | str]
 
 WORST: Final = 0
@@ -45,6 +46,10 @@ class Report:
 
     def __init__(self, disabled: frozenset[str]) -> None:
         self.disabled = disabled
+        self.begin()
+
+    def begin(self) -> None:
+        """Starts an empty report."""
         self.violations: list[Violation] = []
         self._known: dict[tuple[str, tuple[str, ...]], None] = {}
 
@@ -57,7 +62,11 @@ class Report:
 
 
 class Judge:
-    """Base of the classes that judge one rule each."""
+    """Base of the classes that judge one rule each.
+
+    Whatever a judge keeps of the run that it judges, it makes in `begin`: one judge serves
+    one run after the other.
+    """
 
     rule: ClassVar[Rule]
 
@@ -65,6 +74,10 @@ class Judge:
         self.world = world
         self.report = report
         self.switches = switches
+        self.begin()
+
+    def begin(self) -> None:
+        """Knows nothing: a run begins."""
 
     def applies(self) -> bool:
         """Whether the rule holds under the switches of this run."""
@@ -82,19 +95,26 @@ TAGS: Final[dict[str, type[Event]]] = {str(kind.__struct_config__.tag): kind for
 """Event types by the tag that stands in a log."""
 
 
-class Handlers(dict[type[Event], tuple[Handler, ...]]):
-    """Who is called for which event, and in which order.
+class Chains(dict[type[Event], Chain]):
+    """Who is called for which event, and in which order; `of` makes one when its type first comes."""
 
-    Looked up when a type of event first comes: most runs see few of them, and a search
-    makes a checker for each run. So the keys are the types that were seen.
-    """
-
-    def __init__(self, world: World, judges: Sequence[object]) -> None:
+    def __init__(self, world: World | None, judges: Sequence[object]) -> None:
         super().__init__()
         self._listeners = (*judges, world)
         self._plan = _plan(tuple(type(listener) for listener in self._listeners))
 
-    def __missing__(self, kind: type[Event]) -> tuple[Handler, ...]:
+    def tell(self, events: Sequence[Event]) -> None:
+        """Calls whoever is to hear of these events."""
+        for event in events:
+            try:
+                chain = self[type(event)]
+            except KeyError:
+                chain = self.of(type(event))
+            for handler in chain:
+                handler(event)
+
+    def of(self, kind: type[Event]) -> Chain:
+        """The chain of a type that has not come yet."""
         chain = tuple(getattr(self._listeners[n], name) for n, name in self._plan.get(kind, ()))
         self[kind] = chain
         return chain

@@ -104,7 +104,8 @@ class Tasks(dict[str, Task]):
 class TaskWorld:
     """The part of the world that is tasks."""
 
-    def __init__(self) -> None:
+    def begin(self) -> None:
+        """Knows nothing: a run begins."""
         self.tasks = Tasks()
 
     def on_task_started(self, event: ev.TaskStarted) -> None:
@@ -138,19 +139,22 @@ class TaskWorld:
             held.count -= 1
             return
         del task.held[event.lock]
-        if SPINNING.get(held.cls, False):
-            task.spins -= 1
-        elif held.rank == UNRANKED:
+        cls = held.cls
+        if held.rank == UNRANKED:
             task.unranked -= 1
-        left = task.classes[held.cls] - 1
+        elif SPINNING[cls]:
+            task.spins -= 1
+        left = task.classes[cls] - 1
         if left:
-            task.classes[held.cls] = left
+            task.classes[cls] = left
         else:
-            del task.classes[held.cls]
+            del task.classes[cls]
             if held.rank == task.top:
-                task.top = UNRANKED
-                for cls in task.classes:
-                    task.top = max(task.top, RANKS.get(cls, UNRANKED))
+                top = UNRANKED
+                for other in task.held.values():
+                    if other.rank > top:
+                        top = other.rank
+                task.top = top
         if task.unsettled:
             for mm, va in task.unsettled.pop(event.lock, ()):
                 self.settle(mm, va)

@@ -12,9 +12,9 @@ Windows overlap and nest, so each is followed by its own name.
 """
 
 from notifierlab import events as ev
-from notifierlab.checker.rules import CRITICAL, hexed, HIGH, Judge, LOW, Report, Rule, Switches
+from notifierlab.checker.rules import CRITICAL, hexed, HIGH, Judge, LOW, Rule
 from notifierlab.checker.state import Mmu, Running, Translation
-from notifierlab.checker.world import mmap_sem, World
+from notifierlab.checker.world import mmap_sem
 
 
 class MappedInsideWindow(Judge):
@@ -29,8 +29,7 @@ class MappedInsideWindow(Judge):
 
     rule = Rule("mapped-inside-window", "windows", CRITICAL, "Nothing is mapped at an address inside a window.", 3)
 
-    def __init__(self, world: World, report: Report, switches: Switches) -> None:
-        super().__init__(world, report, switches)
+    def begin(self) -> None:
         # By MMU: translations made while one of its start callbacks was running.
         self._during: dict[str, list[Translation]] = {}
 
@@ -236,8 +235,7 @@ class WindowCount(Judge):
 
     rule = Rule("window-count", "windows", CRITICAL, "A driver's count of open windows is what was delivered.", 8)
 
-    def __init__(self, world: World, report: Report, switches: Switches) -> None:
-        super().__init__(world, report, switches)
+    def begin(self) -> None:
         self._count: dict[str, int] = {}
         # Which field of which MMU counts.
         self._counters: dict[str, str] = {}

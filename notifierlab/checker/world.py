@@ -37,8 +37,11 @@ class World(TaskWorld):
     """State folded from events; see `state.py` for the records."""
 
     def __init__(self, *, removals: bool) -> None:
-        super().__init__()
         self.removals = removals
+        self.begin()
+
+    def begin(self) -> None:
+        super().begin()
         self.tick = 0
         self.registrations = 0
         self.mms = Mms()

@@ -75,7 +75,12 @@ def run(
 )
 @click.option("--runs", type=click.IntRange(min=1), help="Make no more runs than this.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Where drawing begins.")
-@click.option("--all", "find_all", is_flag=True, help="Go on after the first; keep one run for each kind of violation.")
+@click.option(
+    "--all",
+    "find_all",
+    is_flag=True,
+    help="Go on after the first; keep a run for each violation that came about in its own way.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @taking(WHO_SEARCHES)
 @taking(FOR_CI)

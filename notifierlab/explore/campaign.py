@@ -128,7 +128,7 @@ class _Campaign:
         stop: Stop,
     ) -> None:
         self._cut: Cut = ""
-        self._tally = Tally()
+        self._tally = Tally(apart=quest.wanted.every)
         self._runs_max = RUNS_MAX if limits.runs is None else limits.runs
         self._plan = _plan_of(quest.strategy, limits, self._runs_max)
         self._quest = quest
@@ -286,7 +286,7 @@ class _Campaign:
         it together: locks that are taken in a circle.
         """
         known = self._tally.runs
-        trial = Tally()
+        trial = Tally(apart=self._quest.wanted.every)
         trial.absorb(self._tally.stretch())
         trial.absorb(part.learnt)
         runs = [each.run - known for each in trial.findings if self._quest.wanted.stops((each.violation.rule,))]

@@ -6,21 +6,22 @@ unless what sleeps there has shown that order already. What was tried at a point
 there until a step that conflicts with it wakes it. (Abdulla, Aronis, Jonsson, Sagonas,
 "Optimal dynamic partial order reduction", 2014.)
 
-What differs from the book:
-- Locks and waits: a race is between steps either of which could have run (`happens.py`).
-  A step left waiting in a deadlock takes part.
-- A choice of a value is part of its step: each value is tried wherever the step is, and
-  sleeps by itself.
-- A search that meets choices, or a wait for a condition, begins anew without trees and
-  tries everybody everywhere; only sleep leaves orders out. That is the safe way, not the
-  fast one: runs in which all that is left sleeps are given up, and counted.
-- The last step of a plan was seen in another place. What it touches is learnt when it
-  runs; if its condition does not hold after all, another step is taken in its place.
+What differs from the book, where a step touches the same in every order:
 
-Where what a step touches depends on what others did before (`if x: y += 1`), a reversal is
-planned with what it touched before, and orders can be lost: random programs of that kind
-show it. So a search that has seen one step touch different things (`Habits`) proves nothing,
-however many orders it tried. The yardstick has such steps; its counts are those of other tools.
+- Only the last step of a plan was seen elsewhere than where it is planned, after the step
+  that it is to come before. What it touches is a guess there (`wakeup.py`). All else that is
+  compared is exact. Two things keep that from losing orders. A sequence that seemed to be
+  covered by such a step is looked at again when the step has run. And a sleeper that seems
+  to be independent of it, but is not, is found out: the step touches things one after the
+  other, as what it sees tells it to; so of all that it conflicts with where it is planned,
+  whatever comes last in that is in a race with it that shows all the others as well.
+- A plan made in vain ends at a point where somebody still sleeps whom it was to wake, and
+  nothing is planned: all behind was seen. Such a run is thrown away, and counted.
+- Locks and waits: a race is between steps either of which could have run (`races.py`).
+  A step left waiting in a deadlock takes part. Where no race tells enough, the step is
+  *loose*: everybody is tried where it was, and wherever it sleeps.
+- A choice of a value is part of its step's name: each value is tried wherever the step is,
+  and sleeps by itself; a step covers others' only with all its values.
 
 With a seed, who goes first where nothing is planned is drawn, which makes a good hunter:
 different searches begin in different corners. After `restart` runs it begins anew.
@@ -28,12 +29,13 @@ different searches begin in different corners. After `restart` runs it begins an
 
 import random
 from collections.abc import Sequence
-from typing import Final, Literal, TYPE_CHECKING
+from typing import Final, TYPE_CHECKING
 
-from notifierlab.explore.happens import History, Kinds, Taken
+from notifierlab.explore.happens import Kinds, Taken
+from notifierlab.explore.races import Race, Races
 from notifierlab.explore.strategies import Divergence
-from notifierlab.explore.wakeup import asleep, Branch, insert, is_weak_initial, known_of, Label
-from notifierlab.machine.access import Access, Step
+from notifierlab.explore.wakeup import asleep, Branch, covered, covered_by, insert, known_of, Point
+from notifierlab.machine.access import Step
 from notifierlab.machine.sched import Machine
 
 if TYPE_CHECKING:
@@ -42,62 +44,12 @@ if TYPE_CHECKING:
 RESTART: Final = 50
 """After how many runs a search in random order begins anew: few are lost when it begins badly."""
 
-_UNKNOWN: Final = -1
-
-Values = tuple[int, ...]
-Touches = tuple[Access, ...]
-
-Method = Literal["optimal", "sleep"]
-"""How orders are left out: by wakeup trees, or by sleep alone."""
-
-
-class Habits:
-    """Whether each step touches the same things in every order.
-
-    A step is known by its task and by all that the task touched before. If one step was
-    seen to touch this in one run and that in another, `steady` is false from then on.
-    """
-
-    def __init__(self) -> None:
-        self.steady = True
-        # By task, a number for its past, and what it took there: the number of the longer past.
-        self._pasts: dict[tuple[str, int, Values, Touches], int] = {}
-        self._touches: dict[tuple[str, int, Values], Touches] = {}
-
-    def learn(self, trace: Sequence[Step]) -> None:
-        """Compare the steps of a run with those of all runs before."""
-        pasts: dict[str, int] = {}
-        for step in trace:
-            here = step.task, pasts.get(step.task, 0), step.values
-            if self._touches.setdefault(here, step.accesses) != step.accesses:
-                self.steady = False
-            pasts[step.task] = self._pasts.setdefault((*here, step.accesses), len(self._pasts) + 1)
-
-
-class _Node:
-    """A point of the current run: what sleeps there, what is planned, what runs.
-
-    `base` is the number of choices made before it; `explored` tells that a run went
-    through it to its end, or that what lies behind it is known.
-    """
-
-    __slots__ = ("base", "explored", "plan", "running", "sleep", "taken")
-
-    def __init__(self, sleep: dict[Label, Taken], plan: list[Branch], base: int) -> None:
-        self.sleep = sleep
-        self.plan = plan
-        self.base = base
-        self.running: Branch | None = None
-        self.taken: Taken | None = None
-        self.explored = False
-
 
 class Dpor:
     """The strategy. `traces` counts the orders executed, `redundant` the runs thrown away.
 
     `exhausted` says that no order is left, `declared` that the runs recorded all that
-    tasks share, `whole` that none was cut short, and `habits.steady` that no step was seen to
-    touch other things in another order: together they are a proof.
+    tasks share, `whole` that none was cut short: together they are a proof.
     """
 
     name = "dpor"
@@ -109,18 +61,22 @@ class Dpor:
         self.exhausted = False
         self.declared = True
         self.whole = True
-        self.method: Method = "optimal"
         self.kinds = Kinds()
-        self.habits = Habits()
         self._draw = None if seed is None else random.Random(seed)
         self._restart = restart
         self._machine: Machine | None = None
+        self._wide: dict[str, None] = {}
         self._forget()
 
     def _forget(self) -> None:
         self._runs = 0
-        self._stack: list[_Node] = []
+        self._stack: list[Point] = []
+        self._history = Races()
+        self._history.wide = self._wide
+        # How many steps at the beginning of the run are those of all runs since races were last planned.
+        self._kept = 0
         self._choices: tuple[int, ...] = ()
+        self._trace: Sequence[Step] = ()
         self._prefix: tuple[int, ...] = ()
         self._at = 0
         self._picked: list[int] = []
@@ -131,7 +87,7 @@ class Dpor:
     @property
     def proved(self) -> bool:
         """Tell whether every order that differs was executed."""
-        return self.exhausted and self.declared and self.whole and (self.habits.steady or self.method == "sleep")
+        return self.exhausted and self.declared and self.whole
 
     def covered(self) -> str:
         """Say which orders were executed."""
@@ -144,13 +100,8 @@ class Dpor:
                 f"{orders} that differ in the locks and fields recorded{thrown}; the scenario does not record all "
                 "that its tasks share, so orders may be missing"
             )
-        if self.exhausted and not self.whole:
-            return f"{orders}, every one that differs{thrown}, but some were cut short"
         if self.exhausted:
-            return (
-                f"{orders} that differ in what conflicts{thrown}; what some step touches depends on the order, and "
-                "such orders may be missing"
-            )
+            return f"{orders}, every one that differs{thrown}, but some were cut short"
         since = " since the search last began anew" if self._restart else ""
         return f"{orders}{since}, no two the same{thrown}; others are left"
 
@@ -159,7 +110,7 @@ class Dpor:
     def new_run(self) -> bool:
         """Go back to the last point where something is planned; return whether there is one."""
         if self._restart and self._draw is not None and self._runs >= self._restart:
-            self._begin_anew(self.method)
+            self._begin_anew()
         self._runs += 1
         self._at = 0
         self._useless = False
@@ -171,50 +122,82 @@ class Dpor:
             node = self._stack[-1]
             if node.running is not None:
                 self._finish(node, done=done)
-            if self._take_plan(node):
+            branch = self._next(node)
+            if branch is not None:
+                self._run_next(node, branch)
                 self._prefix = self._choices[: node.base]
+                self._history.cut(len(self._stack) - 1)
+                self._kept = min(self._kept, len(self._stack) - 1)
                 return True
             done = node.explored
             self._stack.pop()
         self.exhausted = True
         return False
 
-    def _finish(self, node: _Node, *, done: bool) -> None:
+    def _finish(self, node: Point, *, done: bool) -> None:
         """Put what ran at a point to sleep there, and plan the values it did not take."""
         running, taken = node.running, node.taken
         assert running is not None
         node.running = None
-        if not done or taken is None:
-            return
-        node.explored = True
-        node.sleep[taken.task, taken.values] = taken
-        if running.every and taken.arity:
-            planned = any(branch.task == taken.task for branch in node.plan)
-            if not planned and not asleep(known_of(node.sleep, taken.task), ()):
-                node.plan.insert(0, Branch(taken.task, None, _UNKNOWN, every=True))
+        waiting, node.waiting = node.waiting, []
+        if done and taken is not None:
+            node.explored = True
+            node.sleep[taken.label] = taken
+            if node.loosened:
+                node.loose[taken.label] = None
+            if taken.arity and not node.is_asleep(taken.task):
+                if running.values is None or (running.leaf and not running.values):
+                    closing = Branch(taken.task)
+                    closing.waiting, waiting = waiting, []
+                    node.plan.insert(0, closing)
+                else:
+                    must = running.values != taken.values or node.open.get(taken.task, False)
+                    node.open[taken.task] = must
+        node.loosened = False
+        for steps in waiting:
+            self._plan(node, steps)
 
-    def _take_plan(self, node: _Node) -> bool:
+    def _next(self, node: Point) -> Branch | None:
+        """Take the next branch planned at a point, leaving out those that were covered since."""
         while node.plan:
             branch = node.plan.pop(0)
-            if branch.values is not None and (branch.task, branch.values) in node.sleep:
-                continue
-            node.running = branch
-            node.taken = None
-            return True
-        return False
+            if (branch.task, branch.values) not in node.sleep and not (branch.leaf and node.is_asleep(branch.task)):
+                return branch
+            for steps in branch.waiting:
+                self._plan(node, steps)
+        if not node.open:
+            return None
+        full = [task for task in dict.fromkeys(task for task, _ in node.sleep) if node.is_asleep(task)]
+        for task, must in node.open.items():
+            if task not in full and (must or not full or node.loose):
+                return Branch(task)
+        return None
+
+    def _run_next(self, node: Point, branch: Branch) -> None:
+        node.running = branch
+        node.taken = None
+        node.waiting, branch.waiting = branch.waiting, []
+
+    def _plan(self, node: Point, steps: list[Taken]) -> None:
+        """Plan an order at a point, unless it is covered there."""
+        if not covered(self.kinds, node.sleep, steps):
+            insert(self.kinds, node.plan, steps)
 
     # --- a run ----------------------------------------------------------------------
 
     def begin_run(self, machine: Machine) -> None:
         """See the machine of the run that begins."""
         self._machine = machine
+        if self._stack:
+            machine.repeat(self._trace[: len(self._stack) - 1])
 
     def choose(self, options: int, carry_on: bool, is_value: bool) -> int:
         """Follow the plan; where there is none, take the first that does not sleep."""
         at = self._at
         self._at = at + 1
         if at < len(self._prefix):
-            return min(self._prefix[at], options - 1)
+            value = self._prefix[at]
+            return value if value < options else options - 1
         machine = self._machine
         assert machine is not None
         if self._useless:
@@ -225,80 +208,69 @@ class Dpor:
         node = self._reach(machine.trace, step)
         if node is None:
             return 0
-        ready = machine.ready
-        names = [task.name for task in ready]
+        awake = machine.awake
+        names = [task.name for task in awake]
+        if node.loose and node.running is None and not node.explored:
+            self._plan_everybody(node, names)
+        if not self._settle(node, names):
+            return 0
+        assert node.running is not None
+        return machine.option_of(awake[names.index(node.running.task)], carry_on=carry_on)
+
+    def _settle(self, node: Point, names: list[str]) -> bool:
+        """Say who runs at a point, where those named could; return whether that shows anything new."""
         running = node.running
         while running is None or running.task not in names:
-            # A planned step whose condition does not hold after all gives way to the next.
-            running = node.running if self._take_plan(node) else self._pick(names, node)
+            if running is not None:
+                # Planned in the hope that its condition would hold.
+                waiting, node.waiting, node.running = node.waiting, [], None
+                for steps in waiting:
+                    self._plan(node, steps)
+            running = self._next(node) or self._pick(node, names)
             if running is None:
-                self._asleep(node)
-                return 0
-        node.running = running
-        index = names.index(running.task)
-        if carry_on:
-            me = ready.index(machine.current)
-            return 0 if index == me else index + (index < me)
-        return index
+                self._useless = True
+                return False
+            self._run_next(node, running)
+        return True
 
-    def _pick(self, names: list[str], node: _Node) -> Branch | None:
-        """Return a task that may run and of which nothing is asleep, if there is one.
-
-        If there is none, any that has a value left will do; but then its races say nothing
-        of the values that sleep, so the others are planned as well.
-        """
-        if node.sleep:
-            names = [name for name in names if not asleep(known_of(node.sleep, name), ())]
-            sleeping = {task for task, _ in node.sleep}
-            awake = [name for name in names if name not in sleeping]
-            if not awake and self.method != "sleep":
-                node.plan += [Branch(name, None, _UNKNOWN, every=True) for name in names[1:]]
-                names = names[:1]
-            elif awake:
-                names = awake if self.method != "sleep" else names
-        if not names:
+    def _pick(self, node: Point, names: list[str]) -> Branch | None:
+        """Return somebody to run where nothing is planned; None if all there is to see was seen."""
+        if node.explored:
             return None
-        if self.method == "sleep":
-            planned = {branch.task for branch in node.plan}
-            node.plan += [Branch(name, None, _UNKNOWN, every=True) for name in names[1:] if name not in planned]
-            names = names[:1]
-        return Branch(names[0] if self._draw is None else self._draw.choice(names), None, _UNKNOWN, every=True)
-
-    def _asleep(self, node: _Node) -> None:
-        """Give the run up: what comes from here on was seen."""
-        self._useless = True
-        node.explored = True
-        node.running = None
-        node.taken = None
+        awake = [name for name in names if not node.is_asleep(name)] if node.sleep else names
+        if len(awake) < len(names):
+            # What sleeps here was planned to be woken, and was not; or nobody is awake.
+            node.explored = True
+            return None
+        if node.sleep:
+            sleeping = {task for task, _ in node.sleep}
+            awake = [name for name in awake if name not in sleeping] or awake
+        return Branch(awake[0] if self._draw is None else self._draw.choice(awake))
 
     def _choose_value(self, machine: Machine, step: int, options: int) -> int:
         node = self._reach(machine.trace, step)
         task = machine.current.name
-        if node is None:
+        if node is None or not self._settle(node, [task]):
             return 0
-        if node.running is None:
-            self._take_plan(node)
-        if node.running is None or node.running.task != task:
-            # Nobody else could run: there was nothing to choose.
-            node.running = Branch(task, None, _UNKNOWN, every=True)
+        assert node.running is not None
         if self._picked_in != step:
             self._picked_in, self._picked = step, []
         at = len(self._picked)
-        values = node.running.values
-        if values is not None:
-            value = min(values[at], options - 1) if at < len(values) else 0
+        values = node.running.values or ()
+        known = known_of(node.sleep, task) if node.running.leaf else {}
+        if at < len(values) and values[at] < options and not asleep(known, (*self._picked, values[at])):
+            value = values[at]
         else:
-            known = known_of(node.sleep, task)
             left = [value for value in range(options) if not asleep(known, (*self._picked, value))] or [0]
             value = left[0] if self._draw is None else self._draw.choice(left)
         self._picked.append(value)
         return value
 
-    def _reach(self, trace: Sequence[Step], step: int) -> _Node | None:
+    def _reach(self, trace: Sequence[Step], step: int) -> Point | None:
         """Return the node of a step, having learnt from the steps before; None if those are of no use."""
         stack = self._stack
         if not stack:
-            stack.append(_Node({}, [], 0))
+            stack.append(Point({}, [], 0))
         while len(stack) <= step:
             at = len(stack) - 1
             if not self._learn(stack[at], trace[at]):
@@ -306,31 +278,54 @@ class Dpor:
             self._push(stack[at], trace[at])
         return stack[-1]
 
-    def _learn(self, node: _Node, step: Step) -> bool:
+    def _learn(self, node: Point, step: Step) -> bool:
         """Compare the step that was taken at a point with what was planned there."""
-        kind = self.kinds.of(step.accesses)
-        if node.running is None:
-            self._take_plan(node)
-        if node.running is None or node.running.task != step.task:
-            # Nobody else could run: there was nothing to choose.
-            node.running = Branch(step.task, None, kind, every=True)
-        if (step.task, step.values) in node.sleep:
-            self._asleep(node)
+        running = node.running
+        if (running is None or running.task != step.task) and not self._settle(node, [step.task]):
             return False
-        node.taken = Taken(step, kind)
+        if (step.task, step.values) in node.sleep:
+            self._useless = True
+            node.explored = True
+            node.running = None
+            return False
+        node.taken = self.kinds.taken(step)
         return True
 
-    def _push(self, before: _Node, step: Step) -> None:
+    def _push(self, before: Point, step: Step) -> None:
         taken, running = before.taken, before.running
         assert taken is not None
         assert running is not None
-        kind, task, dependent = taken.kind, taken.task, self.kinds.dependent
-        sleep = {
-            label: other
-            for label, other in before.sleep.items()
-            if label[0] != task and not dependent(other.kind, kind)
-        }
-        self._stack.append(_Node(sleep, running.children, before.base + (step.choice >= 0) + len(step.values)))
+        sleep = before.sleep
+        if sleep:
+            against, touched = self.kinds.against[taken.kind], self.kinds.touched
+            sleep = {
+                label: other
+                for label, other in sleep.items()
+                if label[0] != taken.task and not against & touched[other.kind]
+            }
+        else:
+            sleep = {}
+        node = Point(sleep, running.children, before.base + (step.choice >= 0) + len(step.values))
+        if before.loose:
+            node.loose = {label: None for label in before.loose if label in sleep}
+        self._stack.append(node)
+        if running.leaf and before.waiting:
+            self._hand_down(before, node, running, taken)
+
+    def _hand_down(self, before: Point, node: Point, running: Branch, taken: Taken) -> None:
+        """Now that a leaf has run, see what it covers of what waited there.
+
+        Behind a leaf that woke all who slept, every order is tried anyhow.
+        """
+        exact = Branch(taken.task, taken.values, taken.kind, leaf=False)
+        waiting = []
+        for steps in before.waiting:
+            rest = covered_by(self.kinds, exact, steps)
+            if rest is None:
+                waiting.append(steps)
+            elif node.sleep and rest:
+                self._plan(node, rest)
+        before.waiting = waiting
 
     # --- after a run ----------------------------------------------------------------
 
@@ -340,13 +335,13 @@ class Dpor:
             self.whole = False
             return
         self._choices = result.choices
+        self._trace = result.trace
+        if self._saw_wider():
+            return
         trace, stack = result.trace, self._stack
         whole = not self._useless and self._reach(trace, len(trace) - 1) is not None
         if not whole or not self._learn(stack[-1], trace[len(stack) - 1]):
             self.redundant += 1
-            if self.method == "optimal":
-                # With trees there is no such run: something here is beyond them.
-                self._begin_anew("sleep")
             return
         if len(stack) != len(trace):
             raise Divergence(
@@ -354,41 +349,75 @@ class Dpor:
                 "driver does not repeat itself (time, random numbers, state kept between runs?)"
             )
         self.traces += 1
-        self.habits.learn(trace)
         self.declared = self.declared and result.declared
         self.whole = self.whole and result.ended in ("complete", "deadlock")
-        self._plan(result)
+        self._plan_races(result)
 
-    def _begin_anew(self, method: Method) -> None:
-        """Forget what was seen, and leave orders out by `method` from now on."""
-        self.method = method
+    def _saw_wider(self) -> bool:
+        """Begin anew if a task was seen to wait for several objects, and that was not known."""
+        assert self._machine is not None
+        new = [task for task in self._machine.wide if task not in self._wide]
+        self._wide.update(dict.fromkeys(new))
+        if new and self._runs > 1:
+            self._begin_anew()
+            return True
+        return False
+
+    def _begin_anew(self) -> None:
+        """Forget which orders were seen."""
         self.traces = self.redundant = 0
         self._forget()
 
-    def _plan(self, result: "RunResult") -> None:
-        if self.method == "sleep":
-            # Everybody is tried everywhere: no race has to ask for it.
+    def _plan_races(self, result: "RunResult") -> None:
+        stack, history = self._stack, self._history
+        for node in stack[len(history.steps) :]:
+            assert node.taken is not None
+            history.append(node.taken)
+        blocked = history.ended([self.kinds.taken(step) for step in result.blocked])
+        for at in dict.fromkeys(history.loose):
+            self._loosen(stack[at])
+        history.loose = []
+        for races in (*history.races, blocked):
+            for race in races:
+                self._reverse(race)
+        self._kept = len(stack)
+
+    def _loosen(self, node: Point) -> None:
+        """Have everybody tried at a point."""
+        running, taken = node.running, node.taken
+        assert running is not None
+        assert taken is not None
+        node.loosened = True
+        self._plan_everybody(node, [name for name in taken.ready if name != running.task])
+
+    def _plan_everybody(self, node: Point, names: Sequence[str]) -> None:
+        planned = [branch.task for branch in node.plan if not branch.values]
+        node.plan += [Branch(name) for name in names if name not in planned and not node.is_asleep(name)]
+
+    def _reverse(self, race: Race) -> None:
+        """Plan an order in which the second step of a race comes before the first."""
+        if 0 <= race.settled < self._kept:
             return
-        steps = [node.taken for node in self._stack if node.taken is not None]
-        steps += [Taken(step, self.kinds.of(step.accesses)) for step in result.trace[len(steps) :]]
-        blocked = [Taken(step, self.kinds.of(step.accesses)) for step in result.blocked]
-        if self.kinds.waits or any(step.arity for step in steps):
-            self._begin_anew("sleep")
-        else:
-            self._plan_races(History(steps, blocked))
-
-    def _plan_races(self, history: History) -> None:
-        steps, blocked = history.steps, history.blocked
-        for race in history.races:
-            if race.first >= len(self._stack):
-                continue
-            second = steps[race.second] if race.second < len(steps) else blocked[race.second - len(steps)]
-            self._reverse(self._stack[race.first], [steps[at] for at in history.without(race)], second)
-
-    def _reverse(self, node: _Node, between: list[Taken], second: Taken) -> None:
-        """Plan at `node` an order in which `second` comes before what ran there."""
-        between.append(second)
-        for task, _ in node.sleep:
-            if is_weak_initial(self.kinds, node.sleep, task, between):
-                return
-        insert(self.kinds, node.plan, between)
+        race.settled = -1
+        history, first = self._history, race.first
+        node = self._stack[first]
+        if node.sleep and not race.others:
+            who = history.tasks[first]
+            for task, values in node.sleep:
+                at = history.next_of(task, first)
+                if (
+                    at >= 0
+                    and history.clocks[at][who] < first
+                    and history.behind[at] < first
+                    and history.steps[at].values == values
+                    and history.steps[at] is not race.step
+                ):
+                    race.settled = at
+                    return
+        steps = history.without(race)
+        steps.append(race.step)
+        # Mostly it is what many runs have asked for.
+        asked = tuple([step.mark for step in steps])
+        if asked not in node.asked:
+            node.asked[asked] = None
+            self._plan(node, steps)

@@ -6,9 +6,8 @@ may strike anywhere. So the handler only asks. Who presses again wants out at on
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType
+from typing import Any, ClassVar
 
 from notifierlab.machine.sched import Machine
 
@@ -29,22 +28,30 @@ class Stop:
             self.machine.ask_to_end()
 
 
-@contextmanager
-def stoppable() -> Iterator[Stop]:
+class stoppable:  # noqa: N801 - read as a verb: `with stoppable() as stop`
     """Let Ctrl-C end runs cleanly. Nested in another such block, it is that block's."""
-    stop = Stop()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = signal.getsignal(signal.SIGINT)
-    if isinstance(before, Stop):
-        yield before
-        return
-    if before is not signal.default_int_handler:
-        yield stop
-        return
-    signal.signal(signal.SIGINT, stop)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)
+
+    _outermost: ClassVar[Stop | None] = None
+
+    def __init__(self) -> None:
+        self._installed: Stop | None = None
+        self._before: Any = None
+
+    def __enter__(self) -> Stop:
+        if threading.current_thread() is not threading.main_thread():
+            return Stop()
+        # Asked in each run of a search, so first what costs least.
+        outer = stoppable._outermost
+        if outer is not None:
+            return outer
+        self._before = signal.getsignal(signal.SIGINT)
+        stop = Stop()
+        if self._before is signal.default_int_handler:
+            signal.signal(signal.SIGINT, stop)
+            self._installed = stoppable._outermost = stop
+        return stop
+
+    def __exit__(self, *error: object) -> None:
+        if self._installed is not None:
+            stoppable._outermost = None
+            signal.signal(signal.SIGINT, self._before)

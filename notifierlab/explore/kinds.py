@@ -9,6 +9,7 @@ from notifierlab.events import Violation
 
 # A page frame, and names that a run gives, like win2.1 or lookup0.3.
 _GIVEN_IN_RUN: Final = re.compile(r"^(pfn) \d+$|^([a-z_]+)\d+\.\d+$")
+_NUMBERS: Final = re.compile(r"0x[0-9a-f]+|\d+")
 _SEVERITY: Final = {rule.id: rule.severity for rule in RULES}
 _ORDER: Final = {rule.id: n for n, rule in enumerate(RULES)}
 
@@ -25,6 +26,20 @@ def kind_of(violation: Violation) -> tuple[str, ...]:
     order where the cause does not, so only their kind counts.
     """
     return violation.rule, *(_kind_of_object(name) for name in violation.objects)
+
+
+def signature_of(violation: Violation) -> tuple[str, ...]:
+    """Return what tells causes apart before runs are compared: the kind, who broke the rule, and how.
+
+    Which frame, address or vCPU it was is left out. What is equal here may still have
+    different causes, and what is not may have one: `shape.py` looks closer.
+    """
+    return *kind_of(violation), nameless(violation.task), nameless(violation.message)
+
+
+def nameless(text: str) -> str:
+    """Return a text without its numbers: frames, addresses and counts differ where the cause does not."""
+    return _NUMBERS.sub("#", text)
 
 
 def _kind_of_object(name: str) -> str:

@@ -81,7 +81,7 @@ def work(quest: Quest, portion: Portion) -> Part:
     repeats, calm = _repeats_of(quest)
     subtree = Subtree(portion.roots) if portion.roots else None
     strategy: Strategy = subtree or make_strategy(quest.strategy, bound=0, seed=portion.seed)
-    tally = Tally(judging=False)
+    tally = Tally(judging=False, apart=quest.wanted.every)
     stopped = interrupted = False
     with stoppable() as stop, rare_collections():
         while tally.runs < portion.limit and not stopped and not interrupted and strategy.new_run():

@@ -76,11 +76,7 @@ class Prove:
 
     @property
     def agreed(self) -> bool:
-        """Whether both have ended, and came to the same final states.
-
-        The ends of a `dpor` that proves nothing by itself (`Dpor.habits`) count as well: it
-        may have lost orders, so those that it has not lost must be among the other's.
-        """
+        """Whether both have ended, and came to the same final states."""
         return self._both_ended and self.final == self.states.final
 
     @property

@@ -2,12 +2,15 @@
 
 A run is a function of its `RunSpec` and its choices. Everything that searches, shrinks
 or replays goes through `run_once`; nothing is kept between two runs but what the
-strategy keeps.
+strategy keeps, and the checker, which forgets.
 """
 
 from collections.abc import Callable, Collection, Coroutine, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import Any, Final, Literal
+
+from msgspec import Struct
 
 from notifierlab.checker import Checker, LedgerRow, LockEdge, Seen
 from notifierlab.events import Event, Violation
@@ -22,6 +25,9 @@ from notifierlab.mm.profile import Profile
 Scenario = Callable[..., Coroutine[Any, Any, object]]
 Ended = Literal["complete", "deadlock", "livelock", "raised", "interrupted"]
 Sink = Callable[[Event], None]
+
+_STEPS_UNJUDGED: Final = 2000
+"""How many steps a run takes at most before what happened in them is judged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +44,36 @@ class RunSpec:
     strict: bool = False
     steps_max: int = STEPS_MAX
 
+    @cached_property
+    def checkers(self) -> "_Checkers":
+        """The checkers that judge these runs."""
+        return _Checkers(self)
 
-@dataclass(frozen=True, kw_only=True)
-class RunResult:
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy in another process makes its own checkers.
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+
+class _Checkers:
+    """Checkers of one kind of run that stand idle: making one takes longer than a small run."""
+
+    def __init__(self, spec: RunSpec) -> None:
+        self._switches = spec.profile.switches()
+        self._strict = spec.strict
+        self._idle: dict[tuple[bool, frozenset[str]], list[Checker]] = {}
+
+    def take(self, ledger: bool, disabled: Collection[str]) -> tuple[Checker, list[Checker]]:
+        """Return one that knows of no run, and the list to put it in when nothing is asked of it any more."""
+        without = frozenset(disabled)
+        idle = self._idle.setdefault((ledger, without), [])
+        if not idle:
+            return Checker(self._switches, strict=self._strict, disabled=without, ledger=ledger), idle
+        checker = idle.pop()
+        checker.begin()
+        return checker, idle
+
+
+class RunResult(Struct, frozen=True, kw_only=True):
     """How one run went. `choices` and `options` are those of `Machine`; `external` says
     that a task waited for trio itself, so that the choices alone do not repeat the run;
     `seen` is what rules could judge. `trace` has what each step touched, `blocked` what
@@ -114,11 +147,15 @@ class _Bench:
     ) -> None:
         self._spec = spec
         self._strategy = strategy
-        self._checker = Checker(spec.profile.switches(), strict=spec.strict, disabled=disabled, ledger=ledger)
-        self._feed = self._checker.feed
-        self._sink = sink
-        self._events = 0
-        self.machine = new_machine(spec.carrier, strategy.choose, self._take, steps_max=spec.steps_max)
+        self._checker, self._idle = spec.checkers.take(ledger, disabled)
+        # Judged in one go, while its tables are at hand: event by event, between the steps of
+        # the host, takes half as long again.
+        self._unjudged: list[Event] = []
+        take = self._unjudged.append
+        self.machine = new_machine(
+            spec.carrier, strategy.choose, take if sink is None else _both(sink, take), steps_max=spec.steps_max
+        )
+        self.machine.pause_every(_STEPS_UNJUDGED, self._judge)
         if getattr(strategy, "records", False):
             self.machine.record(strict=spec.strict)
         strategy.begin_run(self.machine)
@@ -129,33 +166,41 @@ class _Bench:
         host = Host(self.machine, spec.profile, spec.mutants, spec.drivers)
         return spec.scenario(host, **spec.params)
 
-    def _take(self, event: Event) -> None:
-        self._events += 1
-        # The log first: if a rule fails on an event, the event is what one wants to see.
-        if self._sink is not None:
-            self._sink(event)
-        self._feed(event)
+    def _judge(self) -> None:
+        self._checker.feed_all(self._unjudged)
+        self._unjudged.clear()
 
     def end(self) -> RunResult:
-        machine = self.machine
+        machine, checker = self.machine, self._checker
         if machine.error is not None:
             raise machine.error
         ended: Ended = machine.ended  # type: ignore[assignment]  # one of them, by Machine.end's callers
-        self._checker.finish(complete=ended == "complete")
+        self._judge()
+        checker.finish(complete=ended == "complete")
         result = RunResult(
-            violations=tuple(self._checker.violations),
+            violations=tuple(checker.violations),
             ended=ended,
             steps=machine.steps,
             choices=tuple(machine.choices),
             options=tuple(machine.options),
-            events=self._events,
+            events=checker.events,
             external=machine.external,
-            ledger=tuple(self._checker.ledger()),
-            lock_edges=tuple(self._checker.lock_edges),
-            seen=self._checker.seen,
+            ledger=tuple(checker.ledger()),
+            lock_edges=tuple(checker.lock_edges),
+            seen=checker.seen,
             trace=tuple(machine.trace),
             blocked=machine.blocked,
             declared=machine.declared,
         )
+        self._idle.append(checker)
         self._strategy.end_run(result)
         return result
+
+
+def _both(first: Sink, second: Sink) -> Sink:
+    def take(event: Event) -> None:
+        # The log first: if a rule fails on an event, the event is what one wants to see.
+        first(event)
+        second(event)
+
+    return take

@@ -14,12 +14,14 @@ from typing import Final, Literal, Protocol, runtime_checkable
 
 from notifierlab.checker import Checker, not_exercised
 from notifierlab.explore.interrupts import stoppable
+from notifierlab.explore.kinds import kind_of, signature_of
 from notifierlab.explore.menu import make_strategy
 from notifierlab.explore.repeat import REPEAT_EVERY, Repeats
 from notifierlab.explore.run import run_once, RunResult, RunSpec
+from notifierlab.explore.shape import shape_of_run
 from notifierlab.explore.shrink import shrink
 from notifierlab.explore.strategies import Bounded, RandomWalk, Strategy
-from notifierlab.explore.tally import Finding, Tally, Wanted
+from notifierlab.explore.tally import Finding, merged, Tally, Wanted
 from notifierlab.machine.sched import LabError
 
 BOUND: Final = 2
@@ -98,7 +100,7 @@ def explore(
         seed: where `random` starts.
         rules: what to look for; empty looks for all, and stops at the most severe.
         enough: rules a violation of which ends the search, whatever it looks for.
-        find_all: go on after the first, and keep one run for each kind of violation.
+        find_all: go on after the first, and keep one run for each violation that came about in its own way.
         shrinking: make the schedules of what was found simple before they are handed out.
         repeat_every: execute every so-manieth run twice and compare; 0 is never.
         progress: called after each run.
@@ -135,13 +137,19 @@ def rare_collections() -> Iterator[None]:
 
 
 def shrunk(spec: RunSpec, result: SearchResult, *, every: bool) -> SearchResult:
-    """Make the schedules of what was found simple; of the most severe alone unless `every`."""
+    """Make the schedules of what was found simple; of the most severe alone unless `every`.
+
+    Of `every`, those are one that then turn out to have come about in the same way.
+    """
     findings = list(result.findings)
     replays = 0
     for n, finding in enumerate(findings if every else findings[:1]):
         if len(finding.schedules) == 1:
             simple = shrink(
-                lambda strategy, sink: run_once(spec, strategy, sink=sink), finding.schedules[0], finding.violation
+                lambda strategy, sink: run_once(spec, strategy, sink=sink),
+                finding.schedules[0],
+                finding.violation,
+                same=signature_of if every else kind_of,
             )
             replays += simple.replays
             findings[n] = replace(
@@ -150,8 +158,9 @@ def shrunk(spec: RunSpec, result: SearchResult, *, every: bool) -> SearchResult:
                 schedules=(simple.choices,),
                 deviations=simple.deviations,
                 steps=simple.result.steps,
+                shape=shape_of_run(spec, simple.choices, simple.violation) if every else "",
             )
-    return replace(result, findings=tuple(findings), replays=replays)
+    return replace(result, findings=merged(findings) if every else tuple(findings), replays=replays)
 
 
 class _Search:
@@ -164,7 +173,7 @@ class _Search:
         self._runs_max = runs_max
         self._wanted = wanted
         self._repeats = repeats
-        self._tally = Tally()
+        self._tally = Tally(apart=wanted.every)
         if isinstance(strategy, Certifying):
             strategy.begin_search(spec)
 

@@ -16,7 +16,7 @@ deviations (`fewest`), or is simpler in any way (`least`). Each is said only if 
 replays sufficed for it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -31,6 +31,9 @@ REPLAYS_MAX: Final = 1000
 
 STEPS_MAX: Final = 300_000
 """How many steps those runs may take together: a run of a large scenario is worth many."""
+
+Same = Callable[[Violation], tuple[str, ...]]
+"""What of a violation makes it the same as another."""
 
 _SHIFTS: Final = (1, -1, 2, -2, 4, -4)
 
@@ -56,7 +59,14 @@ class Shrunk:
     stopped: bool = False
 
 
-def shrink(execute: Execute, choices: Sequence[int], violation: Violation, *, replays_max: int = REPLAYS_MAX) -> Shrunk:
+def shrink(
+    execute: Execute,
+    choices: Sequence[int],
+    violation: Violation,
+    *,
+    replays_max: int = REPLAYS_MAX,
+    same: Same = kind_of,
+) -> Shrunk:
     """Return the simplest run like the one of `choices` that shows `violation`.
 
     Args:
@@ -64,8 +74,9 @@ def shrink(execute: Execute, choices: Sequence[int], violation: Violation, *, re
         choices: the schedule that showed it.
         violation: what must stay: its rule, and the kind of its objects.
         replays_max: how many runs this may take.
+        same: what must stay of a violation, if it is more than that.
     """
-    return _Shrinker(execute, violation, replays_max).shrink(choices)
+    return _Shrinker(execute, violation, replays_max, same).shrink(choices)
 
 
 class _Candidate(NamedTuple):
@@ -77,9 +88,10 @@ class _Candidate(NamedTuple):
 
 
 class _Shrinker:
-    def __init__(self, execute: Execute, violation: Violation, replays_max: int) -> None:
+    def __init__(self, execute: Execute, violation: Violation, replays_max: int, same: Same) -> None:
         self._execute = execute
-        self._kind = kind_of(violation)
+        self._same = same
+        self._kind = same(violation)
         self._left = replays_max
         self._replays = 0
         self._steps_left = STEPS_MAX
@@ -165,7 +177,7 @@ class _Shrinker:
         if result.ended == "interrupted":
             return None
         for violation in result.violations:
-            if kind_of(violation) == self._kind:
+            if self._same(violation) == self._kind:
                 cost = (
                     deviations(result.choices, result.options),
                     strategy.switches_until(violation.step),

@@ -15,7 +15,7 @@ from notifierlab.events import Violation
 from notifierlab.explore.kinds import kind_of
 from notifierlab.explore.plans import Execute, Planned, Recorder
 from notifierlab.explore.run import run_once, RunSpec
-from notifierlab.explore.shrink import REPLAYS_MAX, shrink, Shrunk
+from notifierlab.explore.shrink import REPLAYS_MAX, Same, shrink, Shrunk
 from notifierlab.explore.strategies import Bounded
 from notifierlab.machine.sched import LabError
 
@@ -46,6 +46,7 @@ def shrink_scenario(
     keep: Collection[str] = (),
     replays_max: int = REPLAYS_MAX,
     hurried: bool = False,
+    same: Same = kind_of,
 ) -> Smaller:
     """Make the run of `choices` simple, and the scenario small.
 
@@ -56,9 +57,10 @@ def shrink_scenario(
         keep: parameters that stay as they are, since somebody asked for them.
         replays_max: how many runs one shrinking may take; there are two if the scenario gets smaller.
         hurried: leave the scenario as large as it is.
+        same: what must stay of a violation, if it is more than that.
     """
-    shrunk = shrink(_execute(spec), choices, violation, replays_max=replays_max)
-    search = _Search(shrunk)
+    shrunk = shrink(_execute(spec), choices, violation, replays_max=replays_max, same=same)
+    search = _Search(shrunk, same)
     best, found = spec, None
     again = not (hurried or shrunk.stopped)
     while again:
@@ -70,7 +72,7 @@ def shrink_scenario(
                 best, found, again = candidate, shown, True
                 break
     if found is not None:
-        shrunk = shrink(_execute(best), *found, replays_max=replays_max)
+        shrunk = shrink(_execute(best), *found, replays_max=replays_max, same=same)
     changed = {name: value for name, value in best.params.items() if value != spec.params[name]}
     return Smaller(spec=best, params=changed, shrunk=shrunk)
 
@@ -78,8 +80,9 @@ def shrink_scenario(
 class _Search:
     """Looks for what a shrunk run shows in scenarios that are ever smaller."""
 
-    def __init__(self, known: Shrunk) -> None:
-        self._kind = kind_of(known.violation)
+    def __init__(self, known: Shrunk, same: Same) -> None:
+        self._same = same
+        self._kind = same(known.violation)
         self._deviations = known.deviations
         self._plan = known.plan
         self._runs_left = RUNS_MAX
@@ -112,7 +115,7 @@ class _Search:
             self._runs_left = 0
             return None
         for violation in result.violations:
-            if kind_of(violation) == self._kind:
+            if self._same(violation) == self._kind:
                 self._plan = dict(strategy.plan)
                 return result.choices, violation
         return None

@@ -117,7 +117,8 @@ class RandomWalk:
     def __init__(self, seed: int = 0) -> None:
         self.first_seed = seed
         self._runs = 0
-        self._draw = random.Random(seed).random
+        self._random = random.Random(seed)
+        self._draw = self._random.random
         self._fault_rate = 0.0
         self._switch_rate = 1.0
 
@@ -133,7 +134,7 @@ class RandomWalk:
 
     def begin_run(self, machine: Machine) -> None:
         """Seed the run. Python promises that `random()` of an int seed stays the same."""
-        self._draw = random.Random(self.seed).random
+        self._random.seed(self.seed)
         self._fault_rate = _FAULT_RATES[int(self._draw() * len(_FAULT_RATES))]
         self._switch_rate = _SWITCH_RATES[int(self._draw() * len(_SWITCH_RATES))]
 

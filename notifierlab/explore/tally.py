@@ -6,13 +6,13 @@ their runs: of each kind of violation the first run and the simplest one, how ma
 it, and which locks were taken under which.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from notifierlab.checker import LockEdge
 from notifierlab.events import Violation
-from notifierlab.explore.kinds import kind_of, severity, trimmed
+from notifierlab.explore.kinds import kind_of, severity, signature_of, trimmed
 from notifierlab.explore.lock_graph import inversion, LockGraph
 from notifierlab.explore.run import RunResult
 from notifierlab.explore.strategies import deviations
@@ -22,6 +22,7 @@ from notifierlab.explore.strategies import deviations
 class Finding:
     """One kind of violation, and the simplest run seen that shows it.
 
+    `shape` is what led to it (`shape.py`), where that was looked at.
     `schedules` has one schedule, or two for an inversion of locks that no single run
     shows. `run` is the number of the first run that showed it (counted from 1), `times`
     how many did.
@@ -33,6 +34,7 @@ class Finding:
     steps: int
     run: int
     times: int = 1
+    shape: str = ""
 
 
 class Shown(NamedTuple):
@@ -70,7 +72,7 @@ class Wanted:
 
     def stops(self, rules: Collection[str]) -> bool:
         """Whether one of these violations ends the search: any that was asked for, else the most severe."""
-        if self.every:
+        if self.every or not rules:
             return False
         if any(rule in self.enough for rule in rules):
             return True
@@ -93,9 +95,11 @@ class Tally:
     Args:
         judging: whether locks that several runs together take in a circle are a finding.
             Whoever knows a part of the runs only must leave that to whom it reports to.
+        apart: whether violations of one kind are kept apart by who broke the rule, and how.
     """
 
-    def __init__(self, *, judging: bool = True) -> None:
+    def __init__(self, *, judging: bool = True, apart: bool = False) -> None:
+        self._key = signature_of if apart else kind_of
         self.runs = 0
         self.steps = 0
         self.seen: frozenset[str] = frozenset()
@@ -110,9 +114,10 @@ class Tally:
         self.steps += result.steps
         if not result.seen <= self.seen:
             self.seen |= result.seen
-        kinds = {kind_of(violation): violation for violation in reversed(result.violations)}
-        for violation in reversed(kinds.values()):
-            self._keep(violation, self._shown(result))
+        if result.violations:
+            kinds = {self._key(violation): violation for violation in reversed(result.violations)}
+            for violation in reversed(kinds.values()):
+                self._keep(violation, self._shown(result))
         for edge in result.lock_edges:
             if (edge.outer, edge.inner) not in self._edges:
                 self._add_edge(_edge_shown(edge, self._shown(result)))
@@ -146,6 +151,8 @@ class Tally:
     @property
     def rules(self) -> tuple[str, ...]:
         """The rules that were broken."""
+        if not self._found:
+            return ()
         return tuple(dict.fromkeys(finding.violation.rule for finding in self._found.values()))
 
     def _shown(self, result: RunResult) -> Shown:
@@ -163,7 +170,7 @@ class Tally:
         )
 
     def _merge(self, finding: Finding) -> None:
-        kind = kind_of(finding.violation)
+        kind = self._key(finding.violation)
         known = self._found.get(kind)
         if known is not None:
             best = known if _cost(known) <= _cost(finding) else finding
@@ -188,6 +195,19 @@ def _edge_shown(edge: LockEdge, shown: Shown) -> EdgeShown:
 
 def _cost(finding: Finding) -> tuple[int, int, int, tuple[tuple[int, ...], ...]]:
     return len(finding.schedules), finding.deviations, finding.steps, finding.schedules
+
+
+def merged(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return findings with those made one that have the same rule, objects and shape."""
+    found: dict[tuple[str, ...], Finding] = {}
+    for finding in findings:
+        key = (finding.shape, *kind_of(finding.violation))
+        known = found.get(key)
+        if known is not None:
+            best = known if _cost(known) <= _cost(finding) else finding
+            finding = replace(best, run=min(known.run, finding.run), times=known.times + finding.times)
+        found[key] = finding
+    return tuple(found.values())
 
 
 NOTHING: Final = Stretch(0, 0, (), (), ())

@@ -106,7 +106,7 @@ class BareMachine(Machine):
 
     def _unwind(self) -> None:
         """Close what is left: stopped steps return at once, so every `finally` runs."""
-        self.stopped = True
+        self._stop()
         for task in self.tasks:
             task.done = True
             try:

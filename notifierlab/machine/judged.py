@@ -79,11 +79,12 @@ class Judged:
             getattr(ev, name.title().replace("_", "")): getattr(self, f"_on_{name}") for name in _SPECIAL
         }
 
-    def take(self, event: ev.Event) -> None:
-        """Touch what the event touches."""
+    def take(self, event: ev.Event, *, hears: bool = True) -> None:
+        """Touch what the event touches; if nobody `hears` it, only learn what later ones need."""
         kind = type(event)
-        for word, field, mode in ALWAYS.get(kind, ()):
-            self._touch(f"{word}{getattr(event, field)}" if field else word, mode)
+        if hears:
+            for word, field, mode in ALWAYS.get(kind, ()):
+                self._touch(f"{word}{getattr(event, field)}" if field else word, mode)
         special = self._special.get(kind)
         if special is not None:
             special(event)

@@ -9,13 +9,23 @@ rules `lock-order` and `sleep-in-atomic` judge them from the events alone. Relea
 lock that somebody else holds is done, as a kernel does it: the rules find out.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final
 
-from notifierlab import events
-from notifierlab.events import LOCK_CLASSES
+from notifierlab.events import (
+    LOCK_CLASSES,
+    LockAcquired,
+    LockDowngraded,
+    LockReleased,
+    QueueWaited,
+    QueueWoken,
+    RcuReadEntered,
+    RcuReadLeft,
+    RcuSyncBegun,
+    RcuSyncDone,
+)
 from notifierlab.machine.access import Mode
 from notifierlab.machine.sched import Machine, Task
 
@@ -28,6 +38,8 @@ class SpinLock:
     """
 
     __slots__ = ("cls", "holder", "machine", "name")
+    sleeps: bool = False
+    """Whether to wait for it is to sleep."""
 
     def __init__(self, machine: Machine, name: str, cls: str) -> None:
         self.machine = machine
@@ -39,11 +51,15 @@ class SpinLock:
         """Wait until the lock is free and take it; `nest` says that another lock of the
         class may be held, under an outer lock that makes their order free."""
         machine = self.machine
-        machine.want(self.name, Mode.ACQUIRE)
+        if self.sleeps:
+            machine.might_sleep(self.name)
+        if machine.recording:
+            machine.want(self.name, Mode.ACQUIRE)
         await machine.step(self._is_free, self.name, self._holders)
         self.holder = machine.current
-        machine.touch(self.name, Mode.ACQUIRE)
-        self.machine.emit(events.LockAcquired, self.name, self.cls, "write", "nest" if nest else "wait")
+        if machine.recording:
+            machine.touch(self.name, Mode.ACQUIRE)
+        machine.emit(LockAcquired, self.name, self.cls, "write", "nest" if nest else "wait")
 
     async def try_acquire(self) -> bool:
         """Take the lock if it is free; return whether it was."""
@@ -53,7 +69,7 @@ class SpinLock:
             return False
         self.holder = self.machine.current
         self.machine.touch(self.name, Mode.TRY)
-        self.machine.emit(events.LockAcquired, self.name, self.cls, "write", "try")
+        self.machine.emit(LockAcquired, self.name, self.cls, "write", "try")
         return True
 
     async def release(self) -> None:
@@ -63,11 +79,13 @@ class SpinLock:
 
     def drop(self) -> None:
         """Give the lock back without letting others run (for a caller that does)."""
-        if self.holder is None and not self.machine.stopped:
-            self.machine.bug("spin_unlock", f"{self.name} is released and nobody holds it", self.name)
+        machine = self.machine
+        if self.holder is None and not machine.stopped:
+            machine.bug("spin_unlock", f"{self.name} is released and nobody holds it", self.name)
         self.holder = None
-        self.machine.touch(self.name, Mode.RELEASE)
-        self.machine.emit(events.LockReleased, self.name, self.cls, "write")
+        if machine.recording:
+            machine.touch(self.name, Mode.RELEASE)
+        machine.emit(LockReleased, self.name, self.cls, "write")
 
     async def wait_free(self) -> None:
         """Wait until nobody holds the lock, and do not take it (wait_on_page_locked)."""
@@ -90,14 +108,14 @@ class SpinLock:
         """Tell whether the running task holds the lock."""
         return self.holder is self.machine.current
 
-    async def __aenter__(self) -> Self:
-        await self.acquire()
-        return self
+    def __aenter__(self) -> Coroutine[Any, Any, None]:
+        # The coroutine itself: whoever is resumed inside has one frame less to pass through.
+        return self.acquire()
 
-    async def __aexit__(
+    def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.release()
+    ) -> Coroutine[Any, Any, None]:
+        return self.release()
 
     def _holders(self) -> tuple[str, ...]:
         return () if self.holder is None else (self.holder.name,)
@@ -107,24 +125,18 @@ class Mutex(SpinLock):
     """A lock whose holder, and whoever waits for it, may sleep."""
 
     __slots__ = ()
-
-    async def acquire(self, *, nest: bool = False) -> None:
-        """Wait until the mutex is free and take it; may sleep."""
-        self.machine.might_sleep(self.name)
-        await super().acquire(nest=nest)
+    sleeps = True
 
 
 class BitLock(SpinLock):
     """A bit used as a lock: the page lock sleeps, the handle locks of a GRU spin."""
 
-    __slots__ = ()
+    __slots__ = ("sleeps",)
 
-    async def acquire(self, *, nest: bool = False) -> None:
-        """Wait until the bit is clear and set it; sleeps if the lock's class does."""
-        cls = LOCK_CLASSES.get(self.cls)
-        if cls is not None and cls.sleeps:
-            self.machine.might_sleep(self.name)
-        await super().acquire(nest=nest)
+    def __init__(self, machine: Machine, name: str, cls: str) -> None:
+        super().__init__(machine, name, cls)
+        known = LOCK_CLASSES.get(cls)
+        self.sleeps = known is not None and known.sleeps
 
 
 class RwSem:
@@ -145,10 +157,13 @@ class RwSem:
 
     async def acquire_read(self, *, nest: bool = False) -> None:
         """down_read: wait until nobody writes; may sleep."""
-        self.machine.might_sleep(self.name)
-        self.machine.want(self.name, Mode.ACQUIRE_READ)
-        await self.machine.step(self._no_writer, self.name, self._holders)
-        self.machine.touch(self.name, Mode.ACQUIRE_READ)
+        machine = self.machine
+        machine.might_sleep(self.name)
+        if machine.recording:
+            machine.want(self.name, Mode.ACQUIRE_READ)
+        await machine.step(self._no_writer, self.name, self._holders)
+        if machine.recording:
+            machine.touch(self.name, Mode.ACQUIRE_READ)
         self._enter("nest" if nest else "wait")
 
     async def try_read(self) -> bool:
@@ -169,12 +184,15 @@ class RwSem:
 
     async def acquire_write(self, *, nest: bool = False) -> None:
         """down_write: wait until nobody has it; may sleep."""
-        self.machine.might_sleep(self.name)
-        self.machine.want(self.name, Mode.ACQUIRE)
-        await self.machine.step(self._is_free, self.name, self._holders)
-        self.writer = self.machine.current
-        self.machine.touch(self.name, Mode.ACQUIRE)
-        self.machine.emit(events.LockAcquired, self.name, self.cls, "write", "nest" if nest else "wait")
+        machine = self.machine
+        machine.might_sleep(self.name)
+        if machine.recording:
+            machine.want(self.name, Mode.ACQUIRE)
+        await machine.step(self._is_free, self.name, self._holders)
+        self.writer = machine.current
+        if machine.recording:
+            machine.touch(self.name, Mode.ACQUIRE)
+        machine.emit(LockAcquired, self.name, self.cls, "write", "nest" if nest else "wait")
 
     async def try_write(self) -> bool:
         """down_write_trylock."""
@@ -183,15 +201,17 @@ class RwSem:
             return False
         self.writer = self.machine.current
         self.machine.touch(self.name, Mode.TRY)
-        self.machine.emit(events.LockAcquired, self.name, self.cls, "write", "try")
+        self.machine.emit(LockAcquired, self.name, self.cls, "write", "try")
         return True
 
     async def release_write(self) -> None:
         """up_write."""
+        machine = self.machine
         self.writer = None
-        self.machine.touch(self.name, Mode.RELEASE)
-        self.machine.emit(events.LockReleased, self.name, self.cls, "write")
-        await self.machine.step()
+        if machine.recording:
+            machine.touch(self.name, Mode.RELEASE)
+        machine.emit(LockReleased, self.name, self.cls, "write")
+        await machine.step()
 
     async def downgrade(self) -> None:
         """downgrade_write: from writer to reader, without letting another writer in."""
@@ -199,7 +219,7 @@ class RwSem:
         self.machine.touch(self.name, Mode.DOWNGRADE)
         me = self.machine.current
         self.readers[me] = self.readers.get(me, 0) + 1
-        self.machine.emit(events.LockDowngraded, self.name, self.cls)
+        self.machine.emit(LockDowngraded, self.name, self.cls)
         await self.machine.step()
 
     def is_free(self) -> bool:
@@ -237,17 +257,19 @@ class RwSem:
     def _enter(self, how: str) -> None:
         me = self.machine.current
         self.readers[me] = self.readers.get(me, 0) + 1
-        self.machine.emit(events.LockAcquired, self.name, self.cls, "read", how)
+        self.machine.emit(LockAcquired, self.name, self.cls, "read", how)
 
     def _leave(self) -> None:
-        me = self.machine.current
+        machine = self.machine
+        me = machine.current
         left = self.readers.get(me, 1) - 1
         if left:
             self.readers[me] = left
         else:
             self.readers.pop(me, None)
-        self.machine.touch(self.name, Mode.RELEASE_READ)
-        self.machine.emit(events.LockReleased, self.name, self.cls, "read")
+        if machine.recording:
+            machine.touch(self.name, Mode.RELEASE_READ)
+        machine.emit(LockReleased, self.name, self.cls, "read")
 
     def _holders(self) -> tuple[str, ...]:
         if self.writer is not None:
@@ -260,17 +282,19 @@ class _Held(AbstractAsyncContextManager[None]):
 
     __slots__ = ("_drop", "_take")
 
-    def __init__(self, take: Callable[[], Awaitable[None]], drop: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, take: Callable[[], Coroutine[Any, Any, None]], drop: Callable[[], Coroutine[Any, Any, None]]
+    ) -> None:
         self._take = take
         self._drop = drop
 
-    async def __aenter__(self) -> None:
-        await self._take()
+    def __aenter__(self) -> Coroutine[Any, Any, None]:
+        return self._take()
 
-    async def __aexit__(
+    def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._drop()
+    ) -> Coroutine[Any, Any, None]:
+        return self._drop()
 
 
 class WaitQueue:
@@ -300,7 +324,7 @@ class WaitQueue:
             await self.machine.step(self._woken_since(seen), f"a wake-up of {self.name}")
         # Whoever woke it before is before it.
         self.machine.touch(self.name, Mode.READ)
-        self.machine.emit(events.QueueWaited, self.name)
+        self.machine.emit(QueueWaited, self.name)
 
     def _woken_since(self, seen: int) -> Callable[[], bool]:
         def woken() -> bool:
@@ -313,7 +337,7 @@ class WaitQueue:
         """Let every waiter look at its condition again."""
         self.wakes += 1
         self.machine.touch(self.name, Mode.WAKE)
-        self.machine.emit(events.QueueWoken, self.name)
+        self.machine.emit(QueueWoken, self.name)
         await self.machine.step()
 
 
@@ -340,13 +364,13 @@ class Rcu:
         if task.rcu_depth == 1:
             task.rcu_section += 1
         self.machine.touch(_RCU, Mode.INSERT)
-        self.machine.emit(events.RcuReadEntered)
+        self.machine.emit(RcuReadEntered)
 
     def read_exit(self) -> None:
         """rcu_read_unlock."""
         self.machine.current.rcu_depth -= 1
         self.machine.touch(_RCU, Mode.INSERT)
-        self.machine.emit(events.RcuReadLeft)
+        self.machine.emit(RcuReadLeft)
 
     async def synchronize(self) -> None:
         """synchronize_rcu: wait until every section now open has ended; sleeps."""
@@ -354,7 +378,7 @@ class Rcu:
         machine.might_sleep("synchronize_rcu")
         await machine.step()
         machine.touch(_RCU, Mode.READ)
-        machine.emit(events.RcuSyncBegun)
+        machine.emit(RcuSyncBegun)
         open_now = [(task, task.rcu_section) for task in machine.tasks if task.rcu_depth]
 
         def still_open() -> tuple[str, ...]:
@@ -366,4 +390,4 @@ class Rcu:
             )
 
         await machine.step(lambda: not still_open(), "an RCU grace period", still_open)
-        machine.emit(events.RcuSyncDone)
+        machine.emit(RcuSyncDone)

@@ -21,36 +21,43 @@ _LOOKS: Final = (Mode.READ, Mode.TEST)
 _GUARDS: Final = (Mode.ACQUIRE, Mode.ACQUIRE_READ, Mode.AWAIT, Mode.AFTER)
 
 
+_TRY: Final = "try of "
+"""The object that stands for all that a task looked at since it began a try: whoever changes any of it wakes it."""
+
+_NOT_SEEN: Final = (RULES, _TRY)
+
+# Most touches were seen before, and looking one up is cheaper than making it.
+_ACCESSES: Final[dict[tuple[str, Mode], Access]] = {}
+
+
 class Spin:
-    """A task that tries again: what it looked at since it last did, and whether that changed.
+    """A try of a task: what it looked at since the try began, and whether somebody changed that.
 
     A try that sees what the last one saw ends as the last one did. So a search takes it up
     again only when something changed that it had looked at by then.
     """
 
-    __slots__ = ("_looked", "_read", "stirred")
+    __slots__ = ("_looked", "_name", "_read", "stirred")
 
-    def __init__(self) -> None:
+    def __init__(self, task: str, begun: int) -> None:
         self.stirred = False
+        self._name = f"{_TRY}{task}"
         self._looked: dict[str, None] = {}
-        self._read = 0
+        self._read = begun
 
-    def anew(self, trace: Sequence[Step]) -> "Spin":
-        """Begin a try at the end of `trace`."""
-        other = Spin()
-        other._read = len(trace)
-        return other
-
-    def read(self, trace: Sequence[Step], me: str) -> list[Access]:
-        """Go on in the run; return what the wait for a change looks at."""
+    def read(self, trace: Sequence[Step], me: str) -> None:
+        """Go on in the run."""
         for step in trace[self._read :]:
             for name, mode in step.accesses:
                 if step.task != me:
-                    self.stirred = self.stirred or (name in self._looked and bool(CONFLICTS[Mode.READ] >> mode & 1))
-                elif mode in _SEES and not name.startswith(RULES):
+                    self.stirred = self.stirred or name == self._name
+                elif mode in _SEES and not name.startswith(_NOT_SEEN):
                     self._looked.setdefault(name)
         self._read = len(trace)
-        return [Access(name, Mode.AWAIT) for name in self._looked]
+
+    def is_stirred_by(self, touched: Sequence[Access]) -> bool:
+        """Tell whether a step of another task that touched this has changed what was looked at."""
+        return any(name in self._looked and bool(CONFLICTS[Mode.READ] >> mode & 1) for name, mode in touched)
 
 
 class Recording(Declaring):
@@ -61,7 +68,7 @@ class Recording(Declaring):
     `awake` those of them with something new to try (see `Spin`).
     `declared` is claimed by a scenario all of whose touches are recorded, and lost with
     a condition that is not. `mode` has the modes, for scenarios that touch things of
-    their own.
+    their own. `wide` are the tasks a condition of which was seen to read more than one object.
     """
 
     mode: ClassVar = Mode
@@ -78,15 +85,21 @@ class Recording(Declaring):
         self.blocked: tuple[Step, ...] = ()
         self.ready: list[Task] = []
         self.awake: list[Task] = []
+        self.wide: dict[str, None] = {}
+        # Who is in the middle of a try, by name.
+        self._tries: dict[str, Spin] = {}
         self.values_taken = 0
         self._into: list[Access] = []
         self._scheduled = -1
         self._guarded = False
         self._judged: Judged | None = None
+        self._known: Sequence[Step] = ()
+        # Whether touches are taken note of: not in steps that an earlier run had.
+        self._hears = False
 
     def record(self, *, strict: bool = False) -> None:
         """Record from now on, with what rules read and keep; `strict` rules among them."""
-        self.recording = True
+        self.recording = self._hears = True
         self._judged = Judged(self.touch, strict=strict)
 
     def declare_all(self) -> None:
@@ -97,12 +110,16 @@ class Recording(Declaring):
     def judge(self, event: Event) -> None:
         """Record what an event of the current step is to the rules."""
         if self._judged is not None:
-            self._judged.take(event)
+            self._judged.take(event, hears=self._hears)
 
     def touch(self, name: str, mode: Mode) -> None:
         """Record that the current step, or the condition being looked at, touches `name`."""
-        if self.recording:
-            self._into.append(Access(name, mode))
+        if self._hears:
+            touched = name, mode
+            access = _ACCESSES.get(touched)
+            if access is None:
+                access = _ACCESSES[touched] = Access(name, mode)
+            self._into.append(access)
 
     def want(self, name: str, mode: Mode) -> None:
         """Say what the next step of the current task touches first: a lock it waits for."""
@@ -111,7 +128,14 @@ class Recording(Declaring):
 
     def _look_recorded(self) -> "list[Task]":
         """End the step in progress. Return who may run, and note what their conditions read."""
+        trace, known = self.trace, self._known
+        at = len(trace)
+        if at + 1 < len(known):
+            trace.append(known[at])
+            self.awake = self.ready = ready = [task for task in self.tasks if task.until is None or task.until()]
+            return ready.copy()
         self._close_step()
+        self._hears = True
         ready = []
         awake = []
         for task in self.tasks:
@@ -120,18 +144,51 @@ class Recording(Declaring):
                 ready.append(task)
                 awake.append(task)
                 continue
-            self._into = task.awaits = []
+            if task.awaits:
+                task.awaits = []
+            self._into = into = task.awaits
             may_run = until()
-            spin = task.spin
-            if spin is not None:
-                task.awaits = spin.read(self.trace, task.name)
+            if into and len(into) > 1 and into[0].mode is not Mode.AFTER and len({name for name, _ in into}) > 1:
+                self.wide[task.name] = None
             if may_run:
                 ready.append(task)
-                if spin is None or spin.stirred:
-                    awake.append(task)
+            if task.spins:
+                task.awaits = [Access(f"{_TRY}{task.name}", Mode.AWAIT)]
+                may_run = may_run and self._is_stirred(task.name)
+            if may_run:
+                awake.append(task)
         self.ready = ready
         self.awake = awake or ready
-        return list(ready)
+        return ready.copy()
+
+    def repeat(self, steps: Sequence[Step]) -> None:
+        """Say that the run begins with `steps`, as an earlier one did: they are not looked at again."""
+        self._known = steps
+        self._hears = not steps
+
+    def begin_try(self) -> None:
+        """Say that what the current task looks at from now on, it looks at for a try."""
+        name = self.current.name
+        self._tries[name] = Spin(name, len(self.trace))
+        self.touch(f"{_TRY}{name}", Mode.WRITE)
+
+    def _is_stirred(self, name: str) -> bool:
+        """Tell whether something changed that a task looked at in its try, as far as we know of its try."""
+        spin = self._tries.get(name)
+        if spin is None:
+            return True
+        spin.read(self.trace, name)
+        return spin.stirred
+
+    def _stirring(self, touched: tuple[Access, ...]) -> tuple[Access, ...]:
+        """Return what a step touched, and whose tries it stirs by that."""
+        me = self.current.name
+        stirred = []
+        for name, spin in self._tries.items():
+            spin.read(self.trace, name)
+            if name != me and spin.is_stirred_by(touched):
+                stirred.append(Access(f"{_TRY}{name}", Mode.WAKE))
+        return (*touched, *stirred)
 
     def option_of(self, task: "Task", *, carry_on: bool) -> int:
         """Return which option of the choice being made stands for `task`, one of `ready`."""
@@ -142,14 +199,19 @@ class Recording(Declaring):
         return 0 if index == me else index + (index < me)
 
     def _close_step(self) -> None:
+        at = len(self.trace)
+        if at < len(self._known):
+            self.trace.append(self._known[at])
+            return
         into = self._into
         if self._guarded and not (into and into[0].mode in _GUARDS):
             self.declared = False
         taken = self.values_taken
+        touched = tuple(dict.fromkeys(into))
         self.trace.append(
             Step(
                 self.current.name,
-                tuple(dict.fromkeys(into)),
+                self._stirring(touched) if self._tries else touched,
                 self._scheduled,
                 tuple(self.choices[-taken:]) if taken else (),
                 tuple(self.options[-taken:]) if taken else (),
@@ -158,6 +220,9 @@ class Recording(Declaring):
         )
 
     def _open_step(self, chosen: "Task", scheduled: int) -> None:
+        if len(self.trace) < len(self._known):
+            chosen.wants = None
+            return
         self._scheduled = scheduled
         self.values_taken = 0
         self._guarded = chosen.until is not None
@@ -166,7 +231,7 @@ class Recording(Declaring):
         else:
             self._into = [] if chosen.wants is None else [chosen.wants]
         chosen.wants = None
-        chosen.spin = None
+        chosen.spins = False
 
     def _note_blocked(self) -> None:
         self.blocked = tuple(

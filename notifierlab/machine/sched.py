@@ -14,15 +14,15 @@ number of a step is a stamp in the log, never something that a task can see.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Concatenate, Final, NoReturn, ParamSpec, Protocol, TypeVar
+from typing import Any, Final, NoReturn, Protocol, TypeVar, TypeVarTuple, Unpack
 
 from notifierlab import events
 from notifierlab.events import Event, Waiting
 from notifierlab.machine.access import Access, Mode
 from notifierlab.machine.raised import in_a_line, is_exception, is_ours, place
-from notifierlab.machine.recording import Recording, Spin
+from notifierlab.machine.recording import Recording
 
-P = ParamSpec("P")
+Args = TypeVarTuple("Args")
 T = TypeVar("T")
 
 STEPS_MAX: Final = 100_000
@@ -73,9 +73,8 @@ class Task:
         "rcu_section",
         "seat",
         "send",
-        "spin",
+        "spins",
         "tried",
-        "tries",
         "until",
         "waits_for",
         "wants",
@@ -100,9 +99,8 @@ class Task:
         # and the lock that the pending step takes.
         self.awaits: list[Access] = []
         self.wants: Access | None = None
-        # How it tries again: pending, and the last time.
-        self.spin: Spin | None = None
-        self.tries = Spin()
+        # Whether it waits to try again, and the last hand-over before the try began.
+        self.spins = False
         self.tried = 0
         # The carrier's own: what it needs to resume this task.
         self.seat: Any = None
@@ -137,6 +135,9 @@ class Machine(Recording):
         # The step in which another task got the baton last.
         self.handed_over = 0
         self.steps_max = steps_max
+        self._pause_at = steps_max
+        self._pause_every = steps_max
+        self._in_pause: Callable[[], None] | None = None
         self.stopped = False
         self.ended = ""
         self.external = False
@@ -150,8 +151,7 @@ class Machine(Recording):
         self._decide = decide
         self._sink = sink
         self._asked_to_end = False
-        self.current = Task("main", 0, _nothing(), "process")
-        self.current.coro.close()
+        self.current = Task("main", 0, _NOTHING, "process")
 
     # --- what tasks use -------------------------------------------------------------
 
@@ -173,7 +173,7 @@ class Machine(Recording):
         me = self.current
         me.tried = self.handed_over
         if self.recording:
-            me.tries = me.tries.anew(self.trace)
+            self.begin_try()
 
     async def relax(self) -> None:
         """cpu_relax, after a try that failed: go on once another task has run since it began.
@@ -184,17 +184,18 @@ class Machine(Recording):
         """
         me = self.current
         if self.recording:
-            me.spin = me.tries
+            me.spins = True
         await self.step(lambda: self.handed_over != me.tried, ANOTHER)
         self.trying()
 
-    def emit(self, make: Callable[Concatenate[int, str, P], Event], *args: P.args, **kwargs: P.kwargs) -> None:
+    def emit(self, make: Callable[[int, str, Unpack[Args]], Event], *args: *Args) -> None:
         """Make an event of the current step and task, and hand it on."""
-        if self._sink is not None and not self.stopped:
-            event = make(self.steps, self.current.name, *args, **kwargs)
+        sink = self._sink
+        if sink is not None:
+            event = make(self.steps, self.current.name, *args)
             if self.recording:
                 self.judge(event)
-            self._sink(event)
+            sink(event)
 
     def choose(self, name: str, *values: T) -> T:
         """Take one of `values`; the first is the calm one (no signal, no failure)."""
@@ -227,7 +228,7 @@ class Machine(Recording):
         **kwargs: object,
     ) -> Task:
         """Start a task that runs `fn(*args)`; it may run from the next step on."""
-        if any(task.name == name for task in self.tasks):
+        if name in [task.name for task in self.tasks]:
             raise LabError(f"a task named {name!r} runs already; give this one another name")
         parent = self.current
         parent.children += 1
@@ -245,10 +246,10 @@ class Machine(Recording):
     async def join(self, *tasks: Task) -> None:
         """Wait until all of `tasks` have ended."""
         left = list(tasks)
+        ends = [Access(f"end of {task.name}", Mode.AFTER) for task in tasks] if self.recording else []
 
         def all_done() -> bool:
-            if self.recording:
-                self._into.extend(Access(f"end of {task.name}", Mode.AFTER) for task in tasks)
+            self._into += ends
             # Looked at in every step of everybody: so those that are done are left out.
             while left and left[-1].done:
                 left.pop()
@@ -279,6 +280,12 @@ class Machine(Recording):
         self.emit(events.PreemptEnabled)
 
     # --- what carriers use ----------------------------------------------------------
+
+    def pause_every(self, steps: int, do: Callable[[], None]) -> None:
+        """Have `do` called each time that so many steps were taken."""
+        self._pause_every = steps
+        self._pause_at = min(self.steps + steps, self.steps_max)
+        self._in_pause = do
 
     def _seat(self, task: Task) -> None:
         """Prepare `task` to be resumed by the carrier."""
@@ -328,8 +335,8 @@ class Machine(Recording):
             self._nobody_may_run()
         if chosen is not me:
             self.handed_over = steps
-        if steps >= self.steps_max:
-            self._stop_for_length()
+        if steps >= self._pause_at:
+            self._pause()
         if recording:
             self._open_step(chosen, len(self.choices) - 1 if options > 1 else -1)
         return chosen
@@ -342,9 +349,10 @@ class Machine(Recording):
         if self.recording:
             self.touch(f"end of {task.name}", Mode.FIRST)
         self.emit(events.TaskEnded)
-        if not self.tasks:
-            self.end("complete")
-        return bool(self.tasks)
+        if self.tasks:
+            return True
+        self.end("complete")
+        return False
 
     def fail_task(self, task: Task, error: BaseException) -> None:
         """End the run because `task` raised `error`; keep what is not the driver's fault."""
@@ -368,7 +376,7 @@ class Machine(Recording):
     def ask_to_end(self) -> None:
         """End the run at its next step (from a signal handler: the step in progress is whole)."""
         self._asked_to_end = True
-        self.steps_max = 0
+        self._pause_at = 0
 
     def end(self, how: str) -> None:
         """Stop the baton: from here on steps return at once and events are dropped."""
@@ -376,15 +384,25 @@ class Machine(Recording):
             if self.recording and how != "deadlock":
                 self._close_step()
             self.ended = how
-            self.stopped = True
+            self._stop()
 
-    def _stop_for_length(self) -> NoReturn:
+    def _stop(self) -> None:
+        self.stopped = True
+        # Whatever tasks still do while they unwind is no event of the run.
+        self._sink = None
+
+    def _pause(self) -> None:
+        """End a run that is too long or not wanted any more; else do what is due, and go on."""
         if self._asked_to_end:
             self.interrupt()
-        else:
+            raise RunOver
+        if self.steps >= self.steps_max:
             self.emit(events.StepsExhausted, self.steps_max, self._waiting())
             self.end("livelock")
-        raise RunOver
+            raise RunOver
+        self._pause_at = min(self.steps + self._pause_every, self.steps_max)
+        if self._in_pause is not None:
+            self._in_pause()
 
     def _nobody_may_run(self) -> None:
         me = self.current
@@ -418,3 +436,7 @@ def never() -> bool:
 
 async def _nothing() -> None:
     """Be the body of the task that holds the baton before the first one starts."""
+
+
+_NOTHING: Final = _nothing()
+_NOTHING.close()

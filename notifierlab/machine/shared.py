@@ -154,8 +154,7 @@ class SharedState(metaclass=_Sealed):
         self.name = name
 
     def __setattr__(self, attribute: str, value: object) -> None:
-        declared = getattr(type(self), attribute, None)
-        if "_sealed" in self.__dict__ and not isinstance(declared, _Field):
+        if "_sealed" in self.__dict__ and not isinstance(getattr(type(self), attribute, None), _Field):
             kind = type(value).__name__
             raise LabError(
                 f"{type(self).__name__}.{attribute} is assigned after construction but not declared; tasks share this "
