@@ -5,7 +5,7 @@ A page is a session in one folder, its fenced blocks in order:
     sh        commands, run by bash
     console   commands (`$ ...`) with what they print; `...` stands for what varies
     python    a file if its first line is `# NAME.py`, else a program that must end well
-    diff      a change to the file named after `+++`
+    diff      changes to the file named after `+++`, each behind a line `@@`
     toml      configuration
     yaml      a job of CI, whose commands are run, but for those that install
     text      what is looked at, with no claim that can be run
@@ -99,10 +99,13 @@ def _uncounted(text: str) -> str:
 
 
 def changed(source: str, diff: str) -> str:
-    """`source` with a diff of one hunk applied, whose old lines must stand in it once."""
-    _, plus, *lines = diff.splitlines()
-    assert plus.startswith("+++ "), "a diff begins with --- and +++"
-    old = "".join(f"{line[1:]}\n" for line in lines if line[:1] in ("", " ", "-"))
-    new = "".join(f"{line[1:]}\n" for line in lines if line[:1] in ("", " ", "+"))
-    assert source.count(old) == 1, f"{source.count(old)} places fit\n{diff}"
-    return source.replace(old, new)
+    """`source` with a diff applied, the old lines of whose hunks must stand in it once each."""
+    heads, *hunks = re.split(r"^@@\n", diff, flags=re.MULTILINE)
+    assert re.fullmatch(r"--- (\S+)\n\+\+\+ \1\n", heads), "a diff begins with --- and +++"
+    for hunk in hunks:
+        lines = hunk.splitlines()
+        old = "".join(f"{line[1:]}\n" for line in lines if not line.startswith("+"))
+        new = "".join(f"{line[1:]}\n" for line in lines if not line.startswith("-"))
+        assert source.count(old) == 1, f"{source.count(old)} places fit\n{hunk}"
+        source = source.replace(old, new)
+    return source

@@ -7,6 +7,7 @@ the place of that line is made here and stands in no file.
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,8 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
 MARK: Final = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
+
+NAME: Final = re.compile(r"(?<![\[`])`([a-z0-9]+(?:-[a-z0-9]+)+)`(?![\]`])")
 
 ROOMS_FIRST: Final = (
     "notifierlab.mm.callbacks",
@@ -39,7 +42,33 @@ def setup(app: Sphinx) -> dict[str, object]:
 
 
 def _fill(_app: Sphinx, _page: str, source: list[str]) -> None:
-    source[0] = MARK.sub(lambda mark: "\n".join(LISTS[mark[1]]()), source[0])
+    source[0] = _linked(MARK.sub(lambda mark: "\n".join(LISTS[mark[1]]()), source[0]))
+
+
+def _linked(text: str) -> str:
+    """The text with every name of a rule, mutant, scenario or switch linked to what it is."""
+    kinds = _kinds()
+    parts = re.split(r"(^```.*?^```$)", text, flags=re.MULTILINE | re.DOTALL)
+    for n in range(0, len(parts), 2):
+        parts[n] = NAME.sub(
+            lambda name: _links(kinds[name[1]], [name[1]]) if name[1] in kinds else name[0],
+            parts[n],
+        )
+    return "".join(parts)
+
+
+@cache
+def _kinds() -> dict[str, str]:
+    from notifierlab import catalogue
+    from notifierlab.checker import RULES
+    from notifierlab.mm.profile import SWITCHES
+
+    return {
+        **{switch.replace("_", "-"): "switch" for switch in SWITCHES},
+        **dict.fromkeys(catalogue.scenario_names(), "scenario"),
+        **dict.fromkeys(catalogue.mutants(), "mutant"),
+        **{rule.id: "rule" for rule in RULES},
+    }
 
 
 def _always(_app: Sphinx, env: BuildEnvironment, _added: set[str], _changed: set[str], _removed: set[str]) -> list[str]:
@@ -121,7 +150,7 @@ def mutants() -> Iterator[str]:
             where = mutant.where
             yield f"\n## In the {where}\n"
         yield _label("mutant", mutant.name)
-        yield f"`{mutant.name}`"
+        yield f"**{mutant.name}**"
         yield f": {' '.join(mutant.sentence.split())}"
         yield f"  Caught by {_links('rule', mutant.rules)} in {_links('scenario', [mutant.scenario])}.\n"
 
