@@ -64,17 +64,15 @@ class Judged:
         # What translates to which frame: by (MMU, processor, address).
         self._maps: dict[tuple[str, str, int], int] = {}
         self._reach: dict[int, list[str]] = {}
-        # Cleared ptes by mm and address: the frames, until they are freed.
-        self._unflushed: dict[str, dict[int, list[int]]] = {}
+        # Cleared ptes by mm and address: the frames.
+        self._unflushed: dict[str, dict[int, dict[int, None]]] = {}
         # In which windows a frame lost a pte.
         self._removed_in: dict[int, list[str]] = {}
         # By mm and address: the frame that stands there, and which of them may not be written.
         self._ptes: dict[tuple[str, int], int] = {}
         self._readonly: dict[tuple[str, int], None] = {}
-        # By MMU: the tasks inside a start or end callback; and when it heard of what:
-        # look-ups that are older than the last invalidation may be stale.
+        # By MMU: the tasks inside a start or end callback.
         self._inside: dict[str, list[str]] = {}
-        self._fresh: dict[str, dict[str, None]] = {}
         self._special: dict[type[ev.Event], Callable[[Any], None]] = {
             getattr(ev, name.title().replace("_", "")): getattr(self, f"_on_{name}") for name in _SPECIAL
         }
@@ -114,9 +112,6 @@ class Judged:
         exiting = self._exiting.get(event.task)
         if exiting is not None:
             self._touch(f"released {exiting}", _R)
-        for cleared in self._unflushed.values():
-            for pfns in cleared.values():
-                pfns[:] = [pfn for pfn in pfns if pfn != event.pfn]
         for win in self._removed_in.pop(event.pfn, ()):
             self._touch(f"ended {win}", _R)
 
@@ -140,7 +135,7 @@ class Judged:
         self._pte_changes(event)
         self._ptes.pop((event.mm, event.va), None)
         self._readonly.pop((event.mm, event.va), None)
-        self._unflushed.setdefault(event.mm, {}).setdefault(event.va, []).append(event.pfn)
+        self._unflushed.setdefault(event.mm, {}).setdefault(event.va, {})[event.pfn] = None
         if self._strict and event.win:
             self._removed_in.setdefault(event.pfn, []).append(event.win)
 
@@ -156,7 +151,7 @@ class Judged:
     def _on_cpu_tlb_flushed(self, event: ev.CpuTlbFlushed) -> None:
         cleared = self._unflushed.get(event.mm, {})
         for va in [va for va in cleared if event.start <= va < event.end]:
-            # A flush that comes second does nothing; but who is second, others decide.
+            # A flush that comes second does nothing, nor one after the free; but the order is not ours to know.
             for pfn in cleared[va]:
                 self._touch(f"waiting {pfn}", _I)
 
@@ -240,8 +235,6 @@ class Judged:
             self._asks(event)
         else:
             self._hears(event)
-        if event.callback == "end":
-            self._fresh.pop(mmu, None)
 
     def _on_cb_left(self, event: ev.CbLeft) -> None:
         mmu, callback = event.mmu, event.callback
@@ -265,7 +258,6 @@ class Judged:
             self._touch(f"sptes {mmu}", _R)
             self._touch(f"tlbs {mmu}", _R)
         if callback in _PAGE_WISE:
-            self._fresh.pop(mmu, None)
             self._touch(f"told {event.start}", _I)
             self._touch(f"pte {event.start}", _R)
         if callback == "end" and self._strict:
@@ -288,18 +280,10 @@ class Judged:
 
     # --- the secondary MMU ----------------------------------------------------------
 
-    def _on_lookup_begun(self, event: ev.LookupBegun) -> None:
-        self._fresh.setdefault(event.mmu, {})[event.lookup] = None
-
-    def _on_lookup_done(self, event: ev.LookupDone) -> None:
-        if self._ptes.get((self._mm_of.get(event.mmu, ""), event.va)) == event.pfn:
-            # An answer that stands is as good as if asked just now.
-            self._fresh.setdefault(event.mmu, {})[event.lookup] = None
-
     def _maps_by(self, event: "ev.SpteSet | ev.TlbFilled") -> None:
-        """A translation is made: after an invalidation, its look-up may be stale."""
+        """A translation is made; if by a look-up, what changed since then counts."""
         self._touch(f"heard {event.mmu} {event.va}", _R)
-        if event.lookup and event.lookup not in self._fresh.get(event.mmu, {}):
+        if event.lookup:
             self._touch(f"pte {event.va}", _R)
 
     def _on_spte_set(self, event: ev.SpteSet) -> None:

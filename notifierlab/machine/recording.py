@@ -37,11 +37,11 @@ class Spin:
     again only when something changed that it had looked at by then.
     """
 
-    __slots__ = ("_looked", "_name", "_read", "stirred")
+    __slots__ = ("_looked", "_read", "name", "stirred")
 
-    def __init__(self, task: str, begun: int) -> None:
+    def __init__(self, name: str, begun: int) -> None:
         self.stirred = False
-        self._name = f"{_TRY}{task}"
+        self.name = name
         self._looked: dict[str, None] = {}
         self._read = begun
 
@@ -50,7 +50,7 @@ class Spin:
         for step in trace[self._read :]:
             for name, mode in step.accesses:
                 if step.task != me:
-                    self.stirred = self.stirred or name == self._name
+                    self.stirred = self.stirred or name == self.name
                 elif mode in _SEES and not name.startswith(_NOT_SEEN):
                     self._looked.setdefault(name)
         self._read = len(trace)
@@ -153,8 +153,7 @@ class Recording(Declaring):
             if may_run:
                 ready.append(task)
             if task.spins:
-                task.awaits = [Access(f"{_TRY}{task.name}", Mode.AWAIT)]
-                may_run = may_run and self._is_stirred(task.name)
+                may_run = self._is_stirred(task) and may_run
             if may_run:
                 awake.append(task)
         self.ready = ready
@@ -168,16 +167,18 @@ class Recording(Declaring):
 
     def begin_try(self) -> None:
         """Say that what the current task looks at from now on, it looks at for a try."""
-        name = self.current.name
-        self._tries[name] = Spin(name, len(self.trace))
-        self.touch(f"{_TRY}{name}", Mode.WRITE)
+        me = self.current
+        me.counts[_TRY] = n = me.counts.get(_TRY, 0) + 1
+        # Each try is an object of its own: whoever stirs the last one does nothing to this.
+        self._tries[me.name] = Spin(f"{_TRY}{me.name}, {n}", len(self.trace))
 
-    def _is_stirred(self, name: str) -> bool:
-        """Tell whether something changed that a task looked at in its try, as far as we know of its try."""
-        spin = self._tries.get(name)
+    def _is_stirred(self, task: "Task") -> bool:
+        """Tell whether something changed that a task looked at in its try; one that we know nothing of may go on."""
+        spin = self._tries.get(task.name)
+        task.awaits = [Access(spin.name if spin is not None else f"{_TRY}{task.name}", Mode.AWAIT)]
         if spin is None:
             return True
-        spin.read(self.trace, name)
+        spin.read(self.trace, task.name)
         return spin.stirred
 
     def _stirring(self, touched: tuple[Access, ...]) -> tuple[Access, ...]:
@@ -187,7 +188,7 @@ class Recording(Declaring):
         for name, spin in self._tries.items():
             spin.read(self.trace, name)
             if name != me and spin.is_stirred_by(touched):
-                stirred.append(Access(f"{_TRY}{name}", Mode.WAKE))
+                stirred.append(Access(spin.name, Mode.WAKE))
         return (*touched, *stirred)
 
     def option_of(self, task: "Task", *, carry_on: bool) -> int:

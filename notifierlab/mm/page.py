@@ -166,11 +166,10 @@ class Memory:
             self._count(page, left + 1, Mode.WRITE)
             self.machine.bug("put_page", "reference dropped on a free page", f"pfn {page.pfn}")
             return False
-        # References come and go in any order; only the last put sees that it is the last.
-        self._count(page, left, Mode.ADD if left else Mode.WRITE)
-        if left <= 1:
-            # For those who take one only if there is any left: without them it was the last.
-            self._touch_last(page, Mode.INSERT if left else Mode.WRITE)
+        # Whoever takes one knows that the page is held, so that may come before or after; but
+        # which put is the last, their order says, and whether a careless get came too late.
+        self._count(page, left, Mode.ADD if left > 1 else Mode.WRITE)
+        self._touch_last(page, Mode.WRITE)
         self.machine.emit(PagePut, page.pfn, left, holder)
         if left == 0:
             self._free(page)
