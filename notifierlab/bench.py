@@ -108,6 +108,8 @@ def explore(
         others=tuple(keeper.as_kept(finding.violation) for finding in result.others),
         runs=result.runs,
         steps=result.steps,
+        traces=result.traces,
+        states=result.states,
         bound=result.bound + _found_in(result),
         seconds=seconds,
         interrupted=result.cut == "interrupted",

@@ -25,6 +25,7 @@ def log_of(request: Request, spec: RunSpec, strategy: Strategy) -> bytes:
     strategy.new_run()
     writer = Writer(file, header_of(request, replace(spec, carrier="bare")))
     result = run_once(spec, strategy, sink=writer)
+    assert result.ended != "left"
     writer.end(ended=result.ended, violations=result.violations, steps=result.steps, choices=result.choices)
     return file.getvalue()
 

@@ -47,6 +47,14 @@ def test_the_yardstick_has_as_many_traces_as_other_tools_count(guests: int, comm
 
 
 @pytest.mark.slow
+def test_three_guests_have_36905_traces_and_that_is_a_proof() -> None:
+    strategy = Dpor()
+    made, first = search(spec_of(guests=3), strategy)
+    assert (made, strategy.traces, strategy.redundant, first) == (36905, 36905, 0, 0)
+    assert strategy.proved
+
+
+@pytest.mark.slow
 def test_with_conflicting_adds_two_guests_have_1998_traces() -> None:
     strategy = Dpor()
     made, _ = search(spec_of(guests=2, commute=False), strategy)

@@ -31,6 +31,7 @@ def made(spec: RunSpec, seed: int = 3) -> Log:
     strategy: Strategy = RandomWalk(seed)
     strategy.new_run()
     result = run_once(spec, strategy, sink=events.append)
+    assert result.ended != "left"
     verdict = Verdict(
         verdict=verdict_of(result.violations, complete=True),
         ended=result.ended,

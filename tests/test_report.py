@@ -21,10 +21,11 @@ class Terminal(io.StringIO):
 class Now:
     """What a search tells of itself."""
 
-    def __init__(self, runs: int = 1000) -> None:
+    def __init__(self, runs: int = 1000, *, level: int | None = 2, unit: str = "orders") -> None:
         self.runs = runs
+        self.level = level
+        self.unit = unit
 
-    level = 2
     orders = 600
     left = 1400
     found = ("unpaired-end",)
@@ -126,6 +127,13 @@ def test_quiet_is_no_progress_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
             quiet(Now())
 
     assert [file.getvalue() for file in files] == ["", ""]
+
+
+def test_a_search_that_does_not_go_by_deviations_says_what_it_counts() -> None:
+    file = io.StringIO()
+    with ProgressLine(file) as plain:
+        plain(Now(level=None, unit="states"))
+    assert file.getvalue() == "1000 runs, 600 states, about 1400 left, found unpaired-end\n"
 
 
 def test_a_quick_search_shows_no_progress_at_all() -> None:

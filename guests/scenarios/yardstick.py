@@ -148,25 +148,29 @@ class _World:
         await self.mmap_sem.take()
         if self.take_all:
             await self.i_mmap.take()
-        await self.machine.step()
+        machine = self.machine
+        await machine.step()
         self.registered = True
-        self.machine.touch("registered", self.machine.mode.WRITE)
-        self.machine.holds("registered", True)
-        self.machine.emit(events.RegisterDone, "mm", _MMU, 0)
+        if machine.recording:
+            machine.touch("registered", machine.mode.WRITE)
+            machine.holds("registered", True)
+        machine.emit(events.RegisterDone, "mm", _MMU, 0)
         if self.take_all:
             await self.i_mmap.drop()
         await self.mmap_sem.drop()
 
     async def truncate(self) -> None:
+        machine = self.machine
         await self.i_mmap.take()
         if await self._has_notifier():
             await self._range_start()
         for page in self.pages:
             await page.lock.take()
-            await self.machine.step()
+            await machine.step()
             page.present = False
-            self.machine.touch(f"pte{page.n}", self.machine.mode.WRITE)
-            self.machine.holds(f"pte{page.n}", False)
+            if machine.recording:
+                machine.touch(f"pte{page.n}", machine.mode.WRITE)
+                machine.holds(f"pte{page.n}", False)
             await page.lock.drop()
         for page in self.pages:
             await self._put(page)
@@ -179,7 +183,8 @@ class _World:
         if self.wait:
             await machine.step(self._is_registered, "a registration")
         else:
-            machine.touch("registered", machine.mode.READ)
+            if machine.recording:
+                machine.touch("registered", machine.mode.READ)
             if not self.registered:
                 return
         for attempt in range(2):
@@ -198,8 +203,10 @@ class _World:
     # --- the steps ------------------------------------------------------------------
 
     async def _has_notifier(self) -> bool:
-        await self.machine.step()
-        self.machine.touch("registered", self.machine.mode.READ)
+        machine = self.machine
+        await machine.step()
+        if machine.recording:
+            machine.touch("registered", machine.mode.READ)
         return self.registered
 
     def _is_registered(self) -> bool:
@@ -285,8 +292,9 @@ class _World:
         machine = self.machine
         await machine.step()
         page.refs -= 1
-        machine.touch(f"ref{page.n}", machine.mode.ADD if self.commute else machine.mode.WRITE)
-        machine.holds(f"ref{page.n}", page.refs)
+        if machine.recording:
+            machine.touch(f"ref{page.n}", machine.mode.ADD if self.commute else machine.mode.WRITE)
+            machine.holds(f"ref{page.n}", page.refs)
         if not page.refs:
             machine.emit(events.PageFreed, page.n + 1, 1)
 

@@ -31,6 +31,7 @@ import random
 from collections.abc import Sequence
 from typing import Final, TYPE_CHECKING
 
+from notifierlab.explore.estimate import Estimate, Position
 from notifierlab.explore.happens import Kinds, Taken
 from notifierlab.explore.races import Race, Races
 from notifierlab.explore.strategies import Divergence
@@ -83,6 +84,7 @@ class Dpor:
         self._picked_in = -1
         # Whether the current run shows nothing new.
         self._useless = False
+        self._estimate = Estimate()
 
     @property
     def proved(self) -> bool:
@@ -104,6 +106,12 @@ class Dpor:
             return f"{orders}, every one that differs{thrown}, but some were cut short"
         since = " since the search last began anew" if self._restart else ""
         return f"{orders}{since}, no two the same{thrown}; others are left"
+
+    def progress(self) -> Position:
+        """Say how many orders were executed, and about how many are left of those known of."""
+        points = [(len(node.sleep), len(node.sleep) + len(node.plan) + 1) for node in self._stack]
+        self._estimate.see(points, self.traces)
+        return Position(self.traces, self._estimate.left())
 
     # --- the search -----------------------------------------------------------------
 

@@ -52,6 +52,7 @@ _TOGETHER: Final = {Mode.ADD: "add", Mode.INSERT: "insert", Mode.WAKE: "wake", M
 _TAKES: Final = {Mode.ACQUIRE: "write", Mode.ACQUIRE_READ: "read", Mode.TRY: "try"}
 _ONCE: Final = frozenset((Mode.FIRST, Mode.AFTER))
 _START: Final = "start of "
+_END: Final = "end of "
 
 
 class Numbers:
@@ -66,9 +67,21 @@ class Numbers:
 
 
 class Portrait:
-    """The state after each step of a run, brought forward by `take`."""
+    """The state after each step of a run, brought forward by `take`. `gone` are the tasks that have ended."""
 
-    __slots__ = ("_alike", "_held", "_notes", "_numbers", "_objects", "_pasts", "_together", "notes_taken", "taken")
+    __slots__ = (
+        "_alike",
+        "_datas",
+        "_held",
+        "_numbers",
+        "_objects",
+        "_pasts",
+        "_tasks",
+        "_together",
+        "gone",
+        "notes_taken",
+        "taken",
+    )
 
     def __init__(self, numbers: Numbers) -> None:
         self._numbers = numbers
@@ -77,8 +90,12 @@ class Portrait:
         # Of an object: the changes since its number was made whose order nobody sees.
         self._together: dict[str, tuple[str, tuple[int, ...]]] = {}
         self._held: dict[str, tuple[tuple[str, str], ...]] = {}
+        # What the state is made of, kept up to date where a step changes it: for each object
+        # the number of all there is to know of it, for each task that of its past and its locks.
+        self._datas: dict[str, int] = {}
+        self._tasks: dict[str, int] = {}
         self._alike: dict[str, str] = {}
-        self._notes: Sequence[Note] = ()
+        self.gone: tuple[str, ...] = ()
         self.taken = 0
         self.notes_taken = 0
 
@@ -89,7 +106,10 @@ class Portrait:
         other._objects = self._objects.copy()
         other._together = self._together.copy()
         other._held = self._held.copy()
+        other._datas = self._datas.copy()
+        other._tasks = self._tasks.copy()
         other._alike = self._alike
+        other.gone = self.gone
         other.taken = self.taken
         other.notes_taken = self.notes_taken
         return other
@@ -106,12 +126,17 @@ class Portrait:
 
     def task(self, name: str) -> int:
         """Return the state of a task, without its name if it is interchangeable."""
-        return self._numbers.of((self._past(name), self._held.get(name, ())))
+        number = self._tasks.get(name)
+        return self._numbers.of((self._past(name), self._held.get(name, ()))) if number is None else number
+
+    def held(self, name: str) -> tuple[tuple[str, str], ...]:
+        """Return the locks a task has, and how: "read", "write", or "try" for an attempt that succeeded."""
+        return self._held.get(name, ())
 
     def state(self) -> State:
         """Return the state of all."""
-        tasks = sorted([self.task(name) for name in self._pasts])
-        return (tuple(tasks), tuple(sorted([(name, self._data(name)) for name in self._objects])))
+        # The number of an object has its name in it, so names need not stand here again.
+        return tuple(sorted(self._tasks.values())), tuple(sorted(self._datas.values()))
 
     # --- a step ---------------------------------------------------------------------
 
@@ -145,8 +170,7 @@ class Portrait:
         """Make of the objects what the step made of them."""
         for name, mode in step.accesses:
             if mode in _REPLACES:
-                self._objects[name] = self._numbers.of(("write", self._data(name), past))
-                self._together.pop(name, None)
+                self._put(name, self._numbers.of(("write", name, self._data(name), past)))
             elif mode in _TOGETHER:
                 self._add(name, _TOGETHER[mode], past)
             if mode in _TAKES:
@@ -159,24 +183,35 @@ class Portrait:
             elif mode is Mode.FIRST and name.startswith(_START):
                 child = name.removeprefix(_START)
                 self._pasts[child] = self._numbers.of(("task", self._alike.get(child, child), past))
+                self._refresh(child)
+                self.gone = tuple([name for name in self.gone if name != child])
+            elif mode is Mode.FIRST and name.startswith(_END):
+                self.gone = tuple(sorted((*self.gone, step.task)))
         for note in declared:
             if note.kind == "holds":
-                self._objects[note.name] = self._numbers.of(("holds", note.value))
-                self._together.pop(note.name, None)
+                self._put(note.name, self._numbers.of(("holds", note.name, note.value)))
             else:
                 who = self._alike.get(note.name, note.name)
                 self._pasts[note.name] = self._numbers.of(("at", who, note.value))
+                self._refresh(note.name)
+        self._refresh(step.task)
 
     def _past(self, name: str) -> int:
         past = self._pasts.get(name)
         return self._numbers.of(("task", name)) if past is None else past
 
+    def _refresh(self, task: str) -> None:
+        self._tasks[task] = self._numbers.of((self._past(task), self._held.get(task, ())))
+
     # --- objects --------------------------------------------------------------------
 
     def _data(self, name: str) -> int:
-        number = self._objects.get(name, -1)
-        together = self._together.get(name)
-        return number if together is None else self._numbers.of((number, together))
+        return self._datas.get(name, -1)
+
+    def _put(self, name: str, number: int) -> None:
+        """Let `number` be all there is to know of an object."""
+        self._objects[name] = self._datas[name] = number
+        self._together.pop(name, None)
 
     def _add(self, name: str, kind: str, past: int) -> None:
         before, changes = self._together.get(name, (kind, ()))
@@ -184,7 +219,8 @@ class Portrait:
             self._objects[name] = self._data(name)
             changes = ()
         self._objects.setdefault(name, -1)
-        self._together[name] = kind, tuple(sorted((*changes, past)))
+        together = self._together[name] = kind, tuple(sorted((*changes, past)))
+        self._datas[name] = self._numbers.of((name, self._objects[name], together))
 
     # --- locks ----------------------------------------------------------------------
 
@@ -205,6 +241,7 @@ class Portrait:
             if (lock, how) in held:
                 at = held.index((lock, how))
                 self._held[task] = held[:at] + held[at + 1 :]
+                self._refresh(task)
                 return True
         return False
 

@@ -4,9 +4,11 @@
 sooner depends on the program: tasks that conflict make many orders of few states, tasks
 that have nothing to do with each other many states of few orders. So they take turns,
 each turn of both twice as long as the one before, and the first to end issues the
-certificate. The other then gets as many runs again as the first had, or a thousand: where
-it ends too, both must have seen the same final states, modulo declared symmetry. If they have not,
-one of them is wrong, and nothing is claimed.
+certificate. The other may then go on for a quarter of what the first has cost, or until it has cost
+`CHECK_STEPS`: where it ends too, both must have seen the same final states, modulo
+declared symmetry. If they have not, one of them is wrong, and nothing is claimed.
+
+What they cost is counted in steps executed, which do not depend on the machine.
 
 Neither claims anything for a scenario that does not record all that its tasks share, or
 if a run did not end by itself.
@@ -19,6 +21,7 @@ from collections.abc import Callable
 from typing import Final, TYPE_CHECKING
 
 from notifierlab.explore.dpor import Dpor
+from notifierlab.explore.estimate import Position
 from notifierlab.explore.fingerprint import Numbers, Portrait, State
 from notifierlab.explore.states import States
 from notifierlab.machine.sched import Machine
@@ -26,11 +29,11 @@ from notifierlab.machine.sched import Machine
 if TYPE_CHECKING:
     from notifierlab.explore.run import RunResult, RunSpec
 
-SLICE_RUNS: Final = 32
-"""How many runs each has in the first turn."""
+SLICE_STEPS: Final = 1000
+"""How many steps each may execute in the first turn."""
 
-CHECK_RUNS: Final = 1000
-"""How many more runs the second may have when the first has ended, at least."""
+CHECK_STEPS: Final = 20_000
+"""How many steps the second may execute in any case: about a second."""
 
 
 class Disagreement(AssertionError):
@@ -38,12 +41,12 @@ class Disagreement(AssertionError):
 
 
 class _Turns:
-    """How many runs one of the two has had, and how many it may have by now."""
+    """How many steps one of the two has executed, and how many it may by now."""
 
     def __init__(self, strategy: "Dpor | States") -> None:
         self.strategy = strategy
-        self.runs = 0
-        self.may = SLICE_RUNS
+        self.steps = 0
+        self.may = SLICE_STEPS
 
     @property
     def ended(self) -> bool:
@@ -103,7 +106,6 @@ class Prove:
         while (turns := self._next()) is not None:
             self._current = turns
             if turns.strategy.new_run():
-                turns.runs += 1
                 return True
             self._end(turns)
         return False
@@ -121,6 +123,7 @@ class Prove:
         """Learn from a run that ended."""
         traces = self.dpor.traces
         self._current.strategy.end_run(result)
+        self._current.steps += result.steps
         self.longest = max(self.longest, result.steps)
         if self.dpor.traces > traces and result.ended in ("complete", "deadlock"):
             assert self._machine is not None
@@ -133,7 +136,16 @@ class Prove:
         """Say what is proved, or else how far both came."""
         if self.proved:
             return self.certificate
-        return "; ".join(f"{turns.strategy.name}: {turns.strategy.covered()}" for turns in self._turns if turns.runs)
+        return "; ".join(f"{turns.strategy.name}: {turns.strategy.covered()}" for turns in self._turns if turns.steps)
+
+    def counted(self) -> tuple[int, int]:
+        """Return how many orders that differ `dpor` executed, and how many states the other visited."""
+        return self.dpor.traces, self.states.states
+
+    def progress(self) -> Position:
+        """Say how far the search over states is, which mostly ends first, or else `dpor`."""
+        position = self.states.progress()
+        return self.dpor.progress() if position.left is None else position
 
     # --- turns ----------------------------------------------------------------------
 
@@ -144,17 +156,18 @@ class Prove:
             return None
         if self._first is not None:
             limited = self._first.strategy.proved
-            return next((turns for turns in left if not limited or turns.runs < turns.may), None)
-        if all(turns.runs >= turns.may for turns in left):
+            return next((turns for turns in left if not limited or turns.steps < turns.may), None)
+        if all(turns.steps >= turns.may for turns in left):
+            most = max(turns.steps for turns in left)
             for turns in left:
-                turns.may *= 2
-        return next(turns for turns in left if turns.runs < turns.may)
+                turns.may = max(2 * turns.may, most)
+        return next((turns for turns in left if turns.steps < turns.may), left[0])
 
     def _end(self, turns: _Turns) -> None:
         if self._first is None and (turns.strategy.proved or not self.dpor.declared):
             self._first = turns
             for other in self._turns:
-                other.may = other.runs + max(turns.runs, CHECK_RUNS)
+                other.may = max(other.steps + turns.steps // 4, CHECK_STEPS)
         if self._both_ended and not self._consistent():
             raise Disagreement(
                 f"dpor and states both ended and disagree: {len(self.final)} final states from {self.dpor.traces} "

@@ -143,6 +143,13 @@ class _Again(Replay):
         super().begin_run(machine)
         self._machine = machine
 
+    def choose(self, options: int, carry_on: bool, is_value: bool) -> int:
+        """Take the recorded choice, and leave where the first run was left."""
+        if self._first.ended == "left" and self._next == len(self._first.choices):
+            assert self._machine is not None
+            self._machine.leave()
+        return super().choose(options, carry_on, is_value)
+
     def compare(self, now: Event) -> None:
         """Take one event of the second run."""
         if self.difference:

@@ -23,7 +23,7 @@ from notifierlab.machine.sched import STEPS_MAX
 from notifierlab.mm.profile import Profile
 
 Scenario = Callable[..., Coroutine[Any, Any, object]]
-Ended = Literal["complete", "deadlock", "livelock", "raised", "interrupted"]
+Ended = Literal["complete", "deadlock", "livelock", "raised", "interrupted", "left"]
 Sink = Callable[[Event], None]
 
 _STEPS_UNJUDGED: Final = 2000
@@ -78,7 +78,8 @@ class RunResult(Struct, frozen=True, kw_only=True):
     that a task waited for trio itself, so that the choices alone do not repeat the run;
     `seen` is what rules could judge. `trace` has what each step touched, `blocked` what
     the steps would that were left in a deadlock, for a strategy that `records`; `declared`
-    says that nothing of it is missing."""
+    says that nothing of it is missing. A run that `ended` by being `left` was of no more
+    interest to the strategy."""
 
     violations: tuple[Violation, ...]
     ended: Ended

@@ -13,9 +13,11 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, Protocol, runtime_checkable
 
 from notifierlab.checker import Checker, not_exercised
+from notifierlab.explore.estimate import Positioned
 from notifierlab.explore.interrupts import stoppable
 from notifierlab.explore.kinds import kind_of, signature_of
 from notifierlab.explore.menu import make_strategy
+from notifierlab.explore.prove import Prove
 from notifierlab.explore.repeat import REPEAT_EVERY, Repeats
 from notifierlab.explore.run import run_once, RunResult, RunSpec
 from notifierlab.explore.shape import shape_of_run
@@ -44,7 +46,8 @@ class SearchResult:
     besides. `orders[k]` counts the orders with exactly `k` deviations (bounded search
     only), `bound` says in words what was covered, `cut` why it ended before its bound.
     `replays` counts the runs that shrinking took, which are not among `runs`.
-    `not_exercised` are rules that had nothing to judge in any run.
+    `not_exercised` are rules that had nothing to judge in any run. `traces` and `states` count
+    the orders that differ and the states visited, for a strategy that does.
     """
 
     verdict: SearchVerdict
@@ -58,14 +61,17 @@ class SearchResult:
     cut: Cut
     replays: int = 0
     not_exercised: tuple[str, ...] = ()
+    traces: int | None = None
+    states: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
     """How far a search is, for whoever waits for it.
 
-    `level` is the current number of deviations, `orders` how many of that level were
-    executed, `left` about how many are not yet; None where there is no telling.
+    `level` is the current number of deviations, None for a search that does not go by
+    them. `orders` is how many orders (of that level) were executed, `left` about how many are not yet;
+    None where there is no telling. `unit` says what is counted, if not orders.
     """
 
     runs: int
@@ -74,6 +80,7 @@ class Progress:
     found: tuple[str, ...]
     orders: int | None = None
     left: int | None = None
+    unit: str = "orders"
 
 
 def explore(
@@ -199,15 +206,17 @@ class _Search:
 
     def progress(self) -> Progress:
         strategy, tally = self._strategy, self._tally
-        if not isinstance(strategy, Bounded):
+        position = strategy.progress() if isinstance(strategy, Positioned) else None
+        if position is None:
             return Progress(runs=tally.runs, steps=tally.steps, level=None, found=tally.rules)
         return Progress(
             runs=tally.runs,
             steps=tally.steps,
-            level=len(strategy.counts) - 1,
+            level=position.level,
             found=tally.rules,
-            orders=strategy.counts[-1],
-            left=strategy.left,
+            orders=position.done,
+            left=position.left,
+            unit=position.unit,
         )
 
     def result(self) -> SearchResult:
@@ -215,7 +224,7 @@ class _Search:
         strategy = self._strategy
         levels = strategy if isinstance(strategy, Bounded) else None
         proved = bool(getattr(strategy, "proved", False))
-        return summed_up(
+        result = summed_up(
             self._spec,
             self._tally,
             self._wanted,
@@ -225,6 +234,8 @@ class _Search:
             levels=levels,
             proved=proved,
         )
+        traces, states = _counted(strategy)
+        return replace(result, traces=traces, states=states)
 
     def _covered(self) -> str:
         strategy, runs = self._strategy, self._tally.runs
@@ -235,6 +246,13 @@ class _Search:
         if isinstance(strategy, Telling):
             return strategy.covered()
         return orders(runs)
+
+
+def _counted(strategy: Strategy) -> tuple[int | None, int | None]:
+    """Return how many orders and how many states a strategy counts; None where it does not."""
+    if isinstance(strategy, Prove):
+        return strategy.counted()
+    return getattr(strategy, "traces", None), getattr(strategy, "states", None)
 
 
 @runtime_checkable

@@ -3,94 +3,48 @@
 A state is a value (`fingerprint.py`). Nothing is saved of a run but its choices: to go
 back to a state, the choices that led there are made again in a new run, which then goes
 on where no run went before. A run that comes to a known state has nothing more to show,
-and stays calm to its end.
+and is left there.
 
-Sleep sets save what is left: after `p` was tried at a state, an order that first takes
-an independent step `q` need not try `p` behind it, since `q` behind `p` was tried. A
-state keeps the tasks that were not tried there because they slept; whoever comes again
-with less asleep tries the difference. So every state is visited, though not every step
-from each. (Godefroid, "Partial-order methods for the verification of concurrent
-systems", 1996.)
+Three things leave work out:
+- Sleep sets. After `p` was tried at a state, an order that first takes an independent
+  step `q` need not try `p` behind it, since `q` behind `p` was tried. A state keeps the
+  tasks that were not tried there because they slept; whoever comes again with less asleep
+  tries the difference. (Godefroid, "Partial-order methods for the verification of
+  concurrent systems", 1996.) Two adds to one object change places, unless somebody was
+  seen to write it: a put that reaches zero writes, and which of two does depends on their order.
+- Private steps (`privacy.py`). Where a step concerns nobody else, the others are not tried
+  beside it, only behind it; unless it leads back to a state of the same run, or they might
+  be put off for ever. So not every state is visited, but every end is reached, by each
+  order that differs from all others in steps which conflict.
+- Symmetry, which the scenario declares: states are taken without the names of
+  interchangeable tasks, and of tasks in the same state one is tried, for all.
 
-What is visited is each state *modulo* the symmetry that the scenario declared: of tasks
-in the same state one is tried, for all. Now and then a run is executed with the names
-exchanged, and must come through the same states; if not, they were not interchangeable.
-So too for what is declared of states: what followed a known state in some run that was
-left there must have been visited when the search has ended.
+What is declared is tested. Now and then a run is executed with the names exchanged, and
+must come through the same states (`mirror.py`). And now and then a run goes on from a
+known state to its end; what it meets there must be known when the search has ended.
 """
 
 from typing import Final, TYPE_CHECKING
 
+from notifierlab.explore.estimate import Estimate, Position
 from notifierlab.explore.fingerprint import Numbers, Portrait, State
+from notifierlab.explore.mirror import Mirror, on_offer
+from notifierlab.explore.places import Choice, Known, Touches
+from notifierlab.explore.privacy import Held, Looks, Privacy
 from notifierlab.explore.strategies import Divergence
-from notifierlab.machine.access import CONFLICTS, Step
+from notifierlab.machine.access import Access, CONFLICTS, Mode, Step
 from notifierlab.machine.sched import LabError, Machine
 
 if TYPE_CHECKING:
     from notifierlab.explore.run import RunResult
 
-_MIRROR_FIRST: Final = 4
-"""After this many runs the first is repeated with names exchanged; then after twice as many."""
-
 _TAIL_EVERY: Final = 16
-"""Of every so-manieth run, and of the first, what follows a known state must be known in the end."""
+"""Every so-manieth run, and each before the first of them, goes on behind a known state, which is then tested."""
 
 _MERGED: Final = (
     "two runs came to what is declared to be one state and did not go on alike; see what the scenario says with "
     "machine.holds, machine.at and machine.interchangeable, and whether it touches all that its tasks share"
 )
-
-Touches = dict[str, int]
-"""What steps touch: for each object the modes that conflict with that, as bits."""
-
-
-class _Known:
-    """What is known of a state: who may run, and who of them was not tried since it slept."""
-
-    __slots__ = ("asleep", "ready")
-
-    def __init__(self, ready: tuple[int, ...], asleep: frozenset[int]) -> None:
-        self.ready = ready
-        self.asleep = asleep
-
-
-class _Choice:
-    """A choice of the current run, and what is still to be tried there.
-
-    `names` are the tasks on offer, none if it is of a value. `before` is the state with
-    all that is asleep in it; `begun` the choice of a task that began the step in which a
-    value is chosen. `touched` is what the steps of the task now taken touch, as far as known.
-    """
-
-    __slots__ = ("before", "begun", "left", "names", "options", "sleep", "taken", "touched")
-
-    def __init__(
-        self,
-        options: int,
-        names: tuple[str, ...],
-        todo: list[int],
-        before: Portrait,
-        sleep: dict[str, Touches],
-        begun: "_Choice | None",
-    ) -> None:
-        self.options = options
-        self.names = names
-        self.taken = todo[0]
-        self.left = todo[1:]
-        self.before = before
-        self.sleep = sleep
-        self.begun = begun
-        self.touched: Touches | None = None
-
-    def next(self) -> bool:
-        """Take what is next; the task that was tried sleeps from now on."""
-        if self.names and self.touched is not None:
-            self.sleep[self.names[self.taken]] = self.touched
-        self.touched = None
-        if not self.left:
-            return False
-        self.taken = self.left.pop(0)
-        return True
 
 
 class States:
@@ -98,28 +52,38 @@ class States:
 
     `exhausted` says that no state is left; `sound` that the runs recorded all that tasks
     share, and that none was cut short: both together are a proof.
+
+    Args:
+        numbers: shared with whoever compares states with those of this search.
+        every_state: visit every state, also between private steps.
     """
 
     name = "states"
     records = True
 
-    def __init__(self, numbers: Numbers | None = None) -> None:
+    def __init__(self, numbers: Numbers | None = None, *, every_state: bool = False) -> None:
         self.final: dict[State, None] = {}
         self.exhausted = False
         self.sound = True
         self.runs = 0
         self._numbers = Numbers() if numbers is None else numbers
-        self._known: dict[State, _Known] = {}
+        self._every_state = every_state
+        self._known: dict[State, Known] = {}
         self._promised: dict[State, None] = {}
-        self._path: list[_Choice] = []
+        self._path: list[Choice] = []
+        self._trail: list[Known] = []
+        self._privacy = Privacy()
+        self._habits: dict[int, tuple[Access, ...]] = {}
+        self._looks = Looks()
         self._machine: Machine | None = None
-        self._mirror = _Mirror(self._numbers)
+        self._mirror = Mirror(self._numbers)
+        self._estimate = Estimate()
         self._at = 0
         # Of the current run: the state it is in, what sleeps there, the choice of a task
         # that began the step in progress, and whether there is nothing more to learn.
         self._portrait = Portrait(self._numbers)
         self._sleep: dict[str, Touches] = {}
-        self._begun: _Choice | None = None
+        self._begun: Choice | None = None
         self._calm = False
 
     @property
@@ -129,7 +93,7 @@ class States:
 
     @property
     def proved(self) -> bool:
-        """Whether every state was visited, and nothing that tells states apart is missing."""
+        """Whether no state is left, and nothing that tells states apart is missing."""
         return self.exhausted and self.sound
 
     def known(self) -> tuple[State, ...]:
@@ -142,15 +106,25 @@ class States:
         """Go back to the last choice where something is left; return whether there is one."""
         if self._mirror.due():
             return True
-        while self.runs and self._path:
+        if self._privacy.broken:
+            self._begin_anew()
+        if self._looks.due() or not self._known:
+            return True
+        while self._path:
             if self._path[-1].next():
-                break
+                return True
             self._path.pop()
-        if self.runs and not self._path:
-            self.exhausted = True
-            self._check_promised()
-            return False
-        return True
+        self.exhausted = True
+        self._check_promised()
+        return False
+
+    def _begin_anew(self) -> None:
+        """Forget all but who touches what."""
+        self._privacy.begin_anew()
+        self._looks.more()
+        self._known, self._promised, self.final = {}, {}, {}
+        self._path, self._trail = [], []
+        self._estimate = Estimate()
 
     def begin_run(self, machine: Machine) -> None:
         """See the machine of the run that begins; start with the choices on the path."""
@@ -165,6 +139,8 @@ class States:
         """Follow the path; beyond it, take what was not tried."""
         if self._mirror.running:
             return self._mirror.choose(options, carry_on, is_value)
+        if self._looks.running:
+            return self._looks.choose(options)
         at = self._at
         self._at = at + 1
         path = self._path
@@ -178,18 +154,25 @@ class States:
             if at == len(path) - 1:
                 self._resume(choice)
             return choice.taken
-        if self._calm:
-            return 0
-        names = _on_offer(self._running(), carry_on)
+        return 0 if self._calm else self._explore(options, carry_on, is_value)
+
+    def _explore(self, options: int, carry_on: bool, is_value: bool) -> int:
+        """Make a choice where no run was before."""
+        machine = self._running()
+        names = on_offer(machine, carry_on)
         todo = self._advance(names)
         if todo is None:
+            if not self._has_tail:
+                machine.leave()
             return 0
         if is_value:
-            path.append(_Choice(options, (), list(range(options)), self._portrait.copy(), self._sleep, self._begun))
-            return 0
-        choice = _Choice(options, names, todo, self._portrait.copy(), self._sleep, None)
-        path.append(choice)
-        self._begun = choice
+            choice = Choice(options, (), list(range(options)), self._portrait.copy(), self._sleep, self._begun)
+        else:
+            choice = Choice(options, names, self._private_first(names, todo), self._portrait.copy(), self._sleep, None)
+            choice.known = self._trail[-1]
+            self._begun = choice
+        choice.depth = len(self._trail)
+        self._path.append(choice)
         return choice.taken
 
     def end_run(self, result: "RunResult") -> None:
@@ -200,40 +183,69 @@ class States:
         if self._mirror.running:
             self._mirror.end_run()
             return
+        if self._looks.running:
+            self._look()
+            return
         if self._at < len(self._path):
             raise Divergence(
                 f"a run ended after {self._at} choices where an earlier one had {len(self._path)}: the scenario or "
                 "driver does not repeat itself (time, random numbers, state kept between runs?)"
             )
+        tail = self._has_tail
         self.runs += 1
         whole = result.ended in ("complete", "deadlock")
-        if not result.declared or not whole:
+        if not result.declared or not (whole or result.ended == "left"):
             self.sound = False
-        if whole and not self._calm and self._advance(()) is not None:
+        if not whole:
+            return
+        if not self._calm and self._advance(()) is not None:
             self.final[self._portrait.state()] = None
-        if whole and result.declared:
-            if self._calm and (self.runs < _TAIL_EVERY or self.runs % _TAIL_EVERY == 0):
+            for step in result.blocked:
+                self._privacy.saw(step.task, step.accesses, self._portrait.held(step.task))
+        if result.declared:
+            if self._calm and tail:
                 self._promise()
             self._mirror.saw(self._running(), self.runs)
 
     def covered(self) -> str:
         """Say how many states were visited."""
         count = f"{self.states} state" + ("" if self.states == 1 else "s")
+        if not self._every_state:
+            count += " between steps that concern more than one task"
         text = f"{'all ' if self.exhausted and self.sound else ''}{count}, {len(self.final)} of them final"
         if self.exhausted and not self.sound:
             text += ", as far as the touches recorded tell states apart (not all are, or a run was cut)"
         return text
 
+    def progress(self) -> Position:
+        """Say how many states were visited, and about how many are not."""
+        self._estimate.see([(choice.done, choice.done + 1 + len(choice.left)) for choice in self._path], self.states)
+        return Position(self.states, None if self._privacy.broken else self._estimate.left(), "states")
+
+    @property
+    def _has_tail(self) -> bool:
+        """Whether the current run goes on behind a known state."""
+        return self.runs < _TAIL_EVERY or self.runs % _TAIL_EVERY == 0
+
     def _promise(self) -> None:
-        """Note what states a run had behind the known one at which it was left."""
+        """Note what states a run had behind the known one at which it was left: all, or the end."""
         machine, portrait = self._running(), self._portrait
         while portrait.taken < len(machine.trace):
             portrait.take(machine)
-            self._promised[portrait.state()] = None
+            if self._every_state or portrait.taken == len(machine.trace):
+                self._promised[portrait.state()] = None
 
     def _check_promised(self) -> None:
         if self.proved and any(state not in self._known for state in self._promised):
             raise LabError(_MERGED)
+
+    def _look(self) -> None:
+        """Learn from a run at random who touches what."""
+        machine, portrait = self._running(), Portrait(self._numbers)
+        self._privacy.know(machine.alike)
+        for step in machine.trace:
+            self._privacy.saw(step.task, step.accesses, portrait.held(step.task))
+            portrait.take(machine)
 
     # --- a run ----------------------------------------------------------------------
 
@@ -241,11 +253,12 @@ class States:
         assert self._machine is not None
         return self._machine
 
-    def _resume(self, choice: _Choice) -> None:
+    def _resume(self, choice: Choice) -> None:
         """Be where the run was when it last came to this choice."""
         self._portrait = choice.before.copy()
         self._sleep = choice.sleep
         self._begun = choice if choice.names else choice.begun
+        del self._trail[choice.depth :]
 
     def _advance(self, names: tuple[str, ...]) -> list[int] | None:
         """Visit the states behind the steps that ended; return what to try of `names` at the last.
@@ -256,20 +269,30 @@ class States:
         trace, portrait = machine.trace, self._portrait
         todo: list[int] = []
         while portrait.taken < len(trace):
-            self._leave(portrait.take(machine))
+            begun = self._begun
+            self._leave(trace[portrait.taken])
             ready = names if portrait.taken == len(trace) else trace[portrait.taken].ready
-            todo = self._visit(ready)
+            todo = self._visit(ready, begun, machine)
             if ready and not todo:
                 self._calm = True
                 return None
         return todo
 
     def _leave(self, step: Step) -> None:
-        """Wake what sleeps and conflicts with the step; what is left sleeps on behind it."""
-        if self._begun is not None:
-            touched = self._begun.touched = self._begun.touched or {}
+        """Take the step. Wake what sleeps and conflicts with it; what is left sleeps on behind it."""
+        portrait, begun = self._portrait, self._begun
+        task, held, gone = portrait.task(step.task), portrait.held(step.task), portrait.gone
+        portrait.take(self._running())
+        self._privacy.know(self._running().alike)
+        self._privacy.saw(step.task, step.accesses, held)
+        if not self._every_state:
+            self._judge(step, task, held, gone)
+        if begun is not None:
+            touched = begun.touched = begun.touched or {}
             for name, mode in step.accesses:
                 touched[name] = touched.get(name, 0) | CONFLICTS[mode]
+                if mode is Mode.ADD and name in self._privacy.thresholds:
+                    touched[name] |= 1 << Mode.ADD
             self._begun = None
         self._sleep = {
             task: touches
@@ -277,104 +300,60 @@ class States:
             if task != step.task and not any(touches.get(name, 0) >> mode & 1 for name, mode in step.accesses)
         }
 
-    def _visit(self, ready: tuple[str, ...]) -> list[int]:
+    def _judge(self, step: Step, task: int, held: Held, gone: tuple[str, ...]) -> None:
+        """Spare the others where the step was private."""
+        privacy, begun = self._privacy, self._begun
+        self._habits[task] = step.accesses
+        if begun is None or begun.public or not (begun.left or begun.spare):
+            return
+        if not privacy.private(step.task, step.accesses, held, gone, rely=True):
+            begun.publish()
+        elif begun.left:
+            begun.spare_others(task)
+
+    def _private_first(self, names: tuple[str, ...], todo: list[int]) -> list[int]:
+        """Put first whose step is private, if it is as the last time from there."""
+        portrait = self._portrait
+        for at in todo if len(todo) > 1 and not self._every_state else ():
+            name = names[at]
+            accesses = self._habits.get(portrait.task(name))
+            if accesses is not None and self._privacy.private(name, accesses, portrait.held(name), portrait.gone):
+                return [at, *[other for other in todo if other != at]]
+        return todo
+
+    def _visit(self, ready: tuple[str, ...], begun: Choice | None, machine: Machine) -> list[int]:
         """Enter the current state among the known; return which of `ready` are to be tried."""
         state = self._portrait.state()
         tasks = [self._portrait.task(name) for name in ready]
+        trying = tasks
+        if len(machine.awake) < len(machine.ready):
+            # Whoever would try again and see what the last try saw need not.
+            awake = [task.name for task in machine.awake]
+            trying = [task for name, task in zip(ready, tasks, strict=True) if name in awake or len(ready) == 1]
         asleep = frozenset([self._portrait.task(name) for name in self._sleep])
         known = self._known.get(state)
         if known is None:
-            self._known[state] = _Known(tuple(sorted(tasks)), asleep)
-            return _firsts(tasks, [task for task in tasks if task not in asleep])
+            known = self._known[state] = Known(tuple(sorted(tasks)), asleep)
+            self._trail.append(known)
+            return _firsts(tasks, [task for task in trying if task not in asleep])
         if known.ready != tuple(sorted(tasks)) and self._running().declared:
             raise LabError(_MERGED)
-        todo = _firsts(tasks, [task for task in tasks if task in known.asleep and task not in asleep])
+        if begun is not None and known in self._trail:
+            begun.publish()
+        self._trail.append(known)
+        if known.alone in asleep:
+            # What sleeps was tried for all, in another place.
+            return []
+        woken = [task for task in trying if task in known.asleep and task not in asleep]
+        if woken and known.alone is not None:
+            woken = [known.alone]
         known.asleep &= asleep
         self._sleep = {
             name: touches for name, touches in self._sleep.items() if self._portrait.task(name) in known.asleep
         }
-        return todo
-
-
-def _on_offer(machine: Machine, carry_on: bool) -> tuple[str, ...]:
-    """Return the tasks that may run, in the order of the options."""
-    names = [task.name for task in machine.ready]
-    if carry_on and machine.current.name in names:
-        names.remove(machine.current.name)
-        names.insert(0, machine.current.name)
-    return tuple(names)
+        return _firsts(tasks, woken)
 
 
 def _firsts(tasks: list[int], wanted: list[int]) -> list[int]:
     """Return where each of `wanted` stands first in `tasks`."""
     return list(dict.fromkeys(tasks.index(task) for task in wanted))
-
-
-class _Mirror:
-    """Repeats a run with the names of interchangeable tasks exchanged, and compares the states."""
-
-    def __init__(self, numbers: Numbers) -> None:
-        self.machine: Machine | None = None
-        self.running = False
-        self._numbers = numbers
-        self._next = _MIRROR_FIRST
-        self._order: list[tuple[str, tuple[int, ...]]] = []
-        self._states: list[State] = []
-        self._value = 0
-
-    def due(self) -> bool:
-        """Tell whether the next run is a mirrored one."""
-        self.running = bool(self._order)
-        if self.running:
-            self._next *= 2
-        return self.running
-
-    def saw(self, machine: Machine, runs: int) -> None:
-        """Keep the run that has just ended, if it is time to mirror one."""
-        self._order = []
-        if not machine.alike or runs < self._next:
-            return
-        other = _exchanged(machine.alike)
-        self._order = [(other.get(step.task, step.task), step.values) for step in machine.trace]
-        self._states = self._states_of(machine)
-
-    def choose(self, options: int, carry_on: bool, is_value: bool) -> int:
-        """Take the task that has the other's name."""
-        assert self.machine is not None
-        trace = self.machine.trace
-        if is_value:
-            values = self._order[len(trace)][1] if len(trace) < len(self._order) else ()
-            self._value += 1
-            return values[self._value - 1] if self._value <= len(values) else 0
-        self._value = 0
-        names = _on_offer(self.machine, carry_on)
-        name = self._order[len(trace)][0] if len(trace) < len(self._order) else ""
-        return names.index(name) if name in names else 0
-
-    def end_run(self) -> None:
-        """Compare."""
-        assert self.machine is not None
-        if self._states_of(self.machine) != self._states:
-            tasks = ", ".join(name for name in _exchanged(self.machine.alike))
-            raise LabError(
-                f"{tasks} are declared interchangeable, and a run with their names exchanged goes another way; "
-                "give them the same function and arguments, or do not declare it (machine.interchangeable)"
-            )
-        self.running = False
-        self._order = []
-
-    def _states_of(self, machine: Machine) -> list[State]:
-        portrait = Portrait(self._numbers)
-        states = []
-        for _ in machine.trace:
-            portrait.take(machine)
-            states.append(portrait.state())
-        return states
-
-
-def _exchanged(alike: dict[str, str]) -> dict[str, str]:
-    """Return for each interchangeable task the next one of its kind."""
-    kinds: dict[str, list[str]] = {}
-    for name, kind in alike.items():
-        kinds.setdefault(kind, []).append(name)
-    return {name: names[(at + 1) % len(names)] for names in kinds.values() for at, name in enumerate(names)}

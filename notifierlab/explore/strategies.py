@@ -18,6 +18,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from typing import Final, Protocol, TYPE_CHECKING
 
+from notifierlab.explore.estimate import Position
 from notifierlab.machine.sched import LabError, Machine
 
 if TYPE_CHECKING:
@@ -276,6 +277,10 @@ class Bounded:
                 self._free.append(record)
             if len(self.counts) <= self.bound:
                 self._paid_next += sum(on_offer - 1 for on_offer in rest if on_offer > 1)
+
+    def progress(self) -> Position:
+        """Say how far the current level is."""
+        return Position(self.counts[-1], self.left, level=len(self.counts) - 1)
 
     def _next_prefix(self) -> "array[int] | None":
         while True:

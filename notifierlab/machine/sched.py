@@ -113,7 +113,7 @@ class Machine(Recording):
     """Runs the tasks of one run. A carrier subclasses it and gives `step`.
 
     `ended` is how the run came to its end: `complete`, `deadlock`, `livelock`, `raised`
-    or `interrupted`; empty while it goes on. `idle` says that nobody has the baton: all who
+    or `interrupted`, or `left` by a search; empty while it goes on. `idle` says that nobody has the baton: all who
     could go on wait outside. `choices` and `options` are what was taken
     at each choice point with more than one option, and out of how many (negative where
     option 0 was not "carry on"). `is_failure` says whether what a task raised is a failure
@@ -373,6 +373,11 @@ class Machine(Recording):
         self.emit(events.Interrupted)
         self.end("interrupted")
 
+    def leave(self) -> NoReturn:
+        """End the run where a choice is being made: whoever chooses wants to know no more of it."""
+        self.end("left")
+        raise RunOver
+
     def ask_to_end(self) -> None:
         """End the run at its next step (from a signal handler: the step in progress is whole)."""
         self._asked_to_end = True
@@ -381,7 +386,7 @@ class Machine(Recording):
     def end(self, how: str) -> None:
         """Stop the baton: from here on steps return at once and events are dropped."""
         if not self.stopped:
-            if self.recording and how != "deadlock":
+            if self.recording and how not in ("deadlock", "left"):
                 self._close_step()
             self.ended = how
             self._stop()

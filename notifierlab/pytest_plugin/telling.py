@@ -97,6 +97,7 @@ class Teller:
             with Writer.to(path, header_of(self._request, spec)) as writer:
                 for event in events:
                     writer(event)
+                assert result.ended != "left", "only a search leaves a run, and a log is of a whole one"
                 writer.end(ended=result.ended, violations=result.violations, steps=result.steps, choices=result.choices)
         except OSError:
             return ""

@@ -25,6 +25,8 @@ class SearchProgress(Protocol):
     @property
     def orders(self) -> int | None: ...
     @property
+    def unit(self) -> str: ...
+    @property
     def left(self) -> int | None: ...
     @property
     def found(self) -> tuple[str, ...]: ...
@@ -75,12 +77,10 @@ class ProgressLine:
 
 
 def _position(progress: SearchProgress) -> str:
-    """Where a search by levels is, and about how far it is to the next level."""
-    if progress.level is None:
-        return ""
-    text = f", now with {progress.level} preemptions or faults"
+    """Where a search is, and about how far it is to its end or to the next level."""
+    text = "" if progress.level is None else f", now with {progress.level} preemptions or faults"
     if progress.orders is not None:
-        text += f": {progress.orders} orders"
+        text += f"{',' if progress.level is None else ':'} {progress.orders} {progress.unit}"
     return text if progress.left is None else f"{text}, about {progress.left} left"
 
 
