@@ -8,7 +8,6 @@ A page is a session in one folder, its fenced blocks in order:
     diff      changes to the file named after `+++`, each behind a line `@@`
     toml      configuration
     yaml      a job of CI, whose commands are run, but for those that install
-    text      what is looked at, with no claim that can be run
 
 A comment just above a fence says what is special: `<!-- status: 1 -->` the exit status of its
 commands (or one for each), `<!-- not run: REASON -->` that it cannot be run here.

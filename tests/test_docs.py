@@ -16,7 +16,7 @@ from tests.pages import Block, blocks, changed, commands, HOME, is_like, name_of
 
 NOT_RUN_MAX = 6
 
-KINDS = ("console", "diff", "python", "sh", "text", "toml", "yaml")
+KINDS = ("console", "diff", "python", "sh", "toml", "yaml")
 
 OTHERS_OPTIONS = {"--junit-xml"}
 
@@ -124,10 +124,6 @@ def test_few_blocks_are_not_run_and_each_says_why() -> None:
     assert all(len(block.not_run.split()) > 3 for block in not_run)
 
 
-def test_text_without_a_command_is_rare() -> None:
-    assert [block.place for block in EVERY_BLOCK if block.kind == "text"] == []
-
-
 @pytest.mark.parametrize(
     "block", [block for block in EVERY_BLOCK if block.kind == "toml"], ids=lambda block: block.place
 )
@@ -171,7 +167,7 @@ def test_every_name_of_ours_is_one() -> None:
     assert unknown == []
 
 
-def test_every_option_is_one() -> None:
+def test_every_command_and_option_is_one() -> None:
     ours = {
         option
         for command in (notifierlab, *notifierlab.commands.values())
@@ -180,13 +176,16 @@ def test_every_option_is_one() -> None:
     }
     plugin = (HOME / "notifierlab" / "pytest_plugin" / "__init__.py").read_text(encoding="utf-8")
     ours.update(re.findall(r'"(--[a-z-]+)"', plugin))
-    unknown = [
-        f"{name_of(page)}: {option}"
-        for page in pages()
-        for option in re.findall(r"`(--[a-z][a-z-]+)", _prose(page))
-        if option not in ours | OTHERS_OPTIONS
+    asked = [
+        (name_of(page), span) for page in pages() for span in re.findall(r"`((?:notifierlab |--)[^`]+)`", _prose(page))
     ]
-    assert unknown == []
+    assert len(asked) > 50
+    assert [
+        (page, span)
+        for page, span in asked
+        if not set(re.findall(r"(?<!\S)--[a-z][a-z-]+", span)) <= ours | OTHERS_OPTIONS
+        or not set(re.findall(r"^notifierlab ([a-z]+)", span)) <= set(notifierlab.commands)
+    ] == []
 
 
 def _prose(page: Path) -> str:
