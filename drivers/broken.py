@@ -49,6 +49,31 @@ from drivers.broken_kvm import (
     KvmUnlockedCount,
     KvmUnlocksTwice,
 )
+from drivers.broken_mirror import (
+    MirrorComparesOrder,
+    MirrorCountsUnlocked,
+    MirrorForgetsWindow,
+    MirrorHearsRangesOnly,
+    MirrorIgnoresRegisterError,
+    MirrorKeepsWriteAccess,
+    MirrorLeaksOnRetry,
+    MirrorNeverUnregisters,
+    MirrorOnePageShort,
+    MirrorSamplesLate,
+    MirrorTestsBeforeLock,
+    MirrorWithoutRelease,
+)
+from drivers.broken_odp import (
+    OdpFlushesAfterUnlock,
+    OdpFlushesOneQueue,
+    OdpForgetsToResume,
+    OdpInstallsWithoutTest,
+    OdpLeavesWorkerRunning,
+    OdpMapsWithoutUser,
+    OdpSamplesLate,
+    OdpWaitsForWorker,
+    OdpYoungWithoutFlush,
+)
 from notifierlab import Mutant
 
 
@@ -186,6 +211,72 @@ MUTANTS: Final[dict[str, Mutant]] = {
         _mutant("gru-asks-to-read", GruAsksToRead, ("lost-dirty",), "gru-write-vs-writeback"),
         _mutant("gru-purge-overtakes", GruPurgeOvertakes, ("stale-access",), "gru-dropin-vs-munmap"),
         _mutant("gru-keeps-reference", GruKeepsReference, ("pin-imbalance",), "zero-page-read"),
+        _mutant(
+            "mirror-samples-late", MirrorSamplesLate, ("stale-lookup", "freed-while-reachable"), "device-vs-truncate"
+        ),
+        _mutant(
+            "mirror-compares-order", MirrorComparesOrder, ("stale-lookup", "freed-while-reachable"), "device-vs-munmap"
+        ),
+        _mutant(
+            "mirror-tests-before-lock",
+            MirrorTestsBeforeLock,
+            ("stale-lookup", "freed-while-reachable"),
+            "device-vs-munmap",
+        ),
+        _mutant(
+            "mirror-forgets-window",
+            MirrorForgetsWindow,
+            ("mapped-inside-window", "freed-while-reachable"),
+            "device-vs-truncate",
+        ),
+        _mutant("mirror-one-page-short", MirrorOnePageShort, ("freed-while-reachable",), "device-vs-munmap"),
+        _mutant(
+            "mirror-hears-ranges-only", MirrorHearsRangesOnly, ("freed-while-reachable", "wrong-data"), "device-vs-cow"
+        ),
+        _mutant(
+            "mirror-keeps-write-access", MirrorKeepsWriteAccess, ("wrong-data", "lost-dirty"), "device-vs-writeback"
+        ),
+        _mutant("mirror-leaks-on-retry", MirrorLeaksOnRetry, ("pin-imbalance",), "device-vs-munmap"),
+        _mutant(
+            "mirror-without-release",
+            MirrorWithoutRelease,
+            ("mapped-after-release", "freed-while-reachable"),
+            "device-reclaim-vs-exit",
+        ),
+        _mutant(
+            "mirror-ignores-register-error",
+            MirrorIgnoresRegisterError,
+            ("unregistered-driver-maps", "mm-pin"),
+            "device-founding-race",
+        ),
+        _mutant("mirror-never-unregisters", MirrorNeverUnregisters, ("mm-pin",), "device-reclaim-vs-exit"),
+        _mutant("mirror-counts-unlocked", MirrorCountsUnlocked, ("data-race",), "device-vs-munmap"),
+        _mutant("odp-samples-late", OdpSamplesLate, ("stale-lookup",), "device-range-and-page"),
+        _mutant(
+            "odp-maps-without-user",
+            OdpMapsWithoutUser,
+            ("mapped-after-release", "freed-while-reachable"),
+            "device-in-flight-vs-exit",
+        ),
+        _mutant(
+            "odp-leaves-worker-running", OdpLeavesWorkerRunning, ("call-after-unregister",), "device-closed-in-window"
+        ),
+        _mutant("odp-forgets-to-resume", OdpForgetsToResume, ("deadlock",), "device-vs-munmap"),
+        _mutant(
+            "odp-flushes-one-queue",
+            OdpFlushesOneQueue,
+            ("flush-incomplete", "freed-while-reachable"),
+            "device-contexts-vs-munmap",
+        ),
+        _mutant("odp-flushes-after-unlock", OdpFlushesAfterUnlock, ("flush-late",), "device-vs-cow"),
+        _mutant("odp-young-without-flush", OdpYoungWithoutFlush, ("young-lost",), "device-ageing"),
+        _mutant("odp-waits-for-worker", OdpWaitsForWorker, ("sleep-in-atomic",), "device-closed-in-window"),
+        _mutant(
+            "odp-installs-without-test",
+            OdpInstallsWithoutTest,
+            ("mapped-inside-window", "freed-while-reachable"),
+            "device-vs-truncate",
+        ),
     )
 }
 """Every broken driver: its name, what is wrong, the rules that must speak, and where."""

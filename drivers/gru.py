@@ -20,11 +20,13 @@ Model: one chiplet for each mm.
 Model: no page is larger than the base page, which a purge would miss (K 6.4).
 """
 
-from typing import Self
+from typing import ClassVar, Self
 
 from drivers.gru_context import Dropin, GruContext
+from drivers.gru_device import GruDevice
 from drivers.gru_hardware import Cch, Chiplet
 from notifierlab import (
+    Abilities,
     Atomic,
     events,
     Mm,
@@ -45,6 +47,7 @@ from notifierlab import (
 class GruMmu(SharedState, MmuNotifier):
     """gru_mm_struct: what all contexts of one mm share, on a chiplet of its own unless one is given."""
 
+    abilities: ClassVar[Abilities] = Abilities(contexts=2, atomic_lookup=True, outlives_process=True)
     counter = "ms_range_active"
 
     ms_refcount: Atomic[int] = shared(1, atomic=True)
@@ -64,6 +67,11 @@ class GruMmu(SharedState, MmuNotifier):
         self.chiplet = chiplet
         self.ms_asid_lock = SpinLock(self.machine, f"{name}.ms_asid_lock", "ms_asid_lock")
         self.ms_wait_queue = WaitQueue(self.machine, f"{name}.ms_wait_queue")
+
+    @classmethod
+    def under_test(cls, mm: Mm, *, contexts: int, atomic: bool) -> GruDevice:
+        """What the conformance suite drives: contexts of one mm on a chiplet of their own."""
+        return GruDevice(cls, mm, contexts=contexts, interrupts=atomic)
 
     # --- life (K 6.6) ---------------------------------------------------------------
 

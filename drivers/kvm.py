@@ -15,11 +15,13 @@ the whole log; a memslot says which guest page that is.
 Model: one spte a page, no large ones, no shadow pages to recycle.
 """
 
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Self
 
 from drivers.kvm_vcpu import VCpu
 from notifierlab import (
+    Abilities,
     Atomic,
+    Content,
     events,
     Mm,
     MmStruct,
@@ -84,6 +86,7 @@ class DirtyBitmap:
 class KvmMmu(SharedState, MmuNotifier):
     """One virtual machine: what the mm's notifier list knows of it."""
 
+    abilities: ClassVar[Abilities] = Abilities(contexts=2)
     counter = "mmu_notifier_count"
 
     # Under mmu_lock; a reader may hold slots_lock instead for memslots.
@@ -142,6 +145,24 @@ class KvmMmu(SharedState, MmuNotifier):
     def free(self) -> None:
         """Give the object back: nobody may call it any more."""
         self.machine.emit(events.DriverFreed, self.name)
+
+    # --- what the conformance suite calls -------------------------------------------
+
+    @classmethod
+    def under_test(cls, mm: Mm, *, contexts: int, atomic: bool) -> Self:  # noqa: ARG003 - KVM has one way to look up
+        """Make a VM with so many vCPUs."""
+        return cls(mm, f"kvm.{mm.name}", vcpus=contexts)
+
+    async def open(self) -> int:
+        """Create the VM; its guest has all of the process's memory."""
+        result = await self.create()
+        if result == 0:
+            await self.create_slot(0, Va(0), events.ADDRESS_MAX // PAGE_SIZE)
+        return result
+
+    async def access(self, va: Va, *, write: bool, value: int, context: int = 0) -> Content | None:
+        """Let a vCPU load or store."""
+        return await self.vcpus[context].access(va, write=write, value=value)
 
     # --- what the host calls (K 5.2) ------------------------------------------------
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from notifierlab import events as events, shadow as shadow
     from notifierlab.checker import Checker as Checker
+    from notifierlab.conformance.abilities import Abilities as Abilities, Device as Device, needs as needs
+    from notifierlab.conformance.suite import check_driver as check_driver
     from notifierlab.events import PAGE_SIZE as PAGE_SIZE, Va as Va, Violation as Violation
     from notifierlab.host import Host as Host
     from notifierlab.machine.locks import Mutex as Mutex, RwSem as RwSem, SpinLock as SpinLock, WaitQueue as WaitQueue
@@ -25,9 +27,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOM_OF = {
+    "Abilities": "conformance.abilities",
     "Atomic": "machine.shared",
     "Checker": "checker",
     "Content": "mm.page",
+    "Device": "conformance.abilities",
     "Host": "host",
     "LabError": "machine.sched",
     "Mm": "mm.mm",
@@ -47,7 +51,9 @@ _ROOM_OF = {
     "Violation": "events",
     "WaitQueue": "machine.locks",
     "ZERO": "mm.page",
+    "check_driver": "conformance.suite",
     "events": "",
+    "needs": "conformance.abilities",
     "shadow": "",
     "shared": "machine.shared",
 }

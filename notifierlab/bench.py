@@ -96,6 +96,21 @@ def explore(
     begin = time.perf_counter()
     result, resumed = _searched(request, spec, plan, progress)
     seconds = time.perf_counter() - begin
+    return tell(request, spec, plan, result, seconds=seconds, notes=resumed, width=width, glyphs=glyphs)
+
+
+def tell(
+    request: Request,
+    spec: RunSpec,
+    plan: SearchPlan,
+    result: SearchResult,
+    *,
+    seconds: float = 0.0,
+    notes: tuple[str, ...] = (),
+    width: int = 100,
+    glyphs: Glyphs = UNICODE,
+) -> Outcome:
+    """What a search found is made simple, run once more, written to a log, and told."""
     same = signature_of if plan.find_all else kind_of
     keeper = Keeper(request, spec, plan.log, same=same, hurried=result.cut == "interrupted")
     for finding in result.findings if plan.find_all else result.findings[:1]:
@@ -113,7 +128,7 @@ def explore(
         bound=result.bound + _found_in(result),
         seconds=seconds,
         interrupted=result.cut == "interrupted",
-        notes=(*resumed, *_idle_note(result, plan.rules), *keeper.notes, *_kept_note(keeper.logs)),
+        notes=(*notes, *_idle_note(result, plan.rules), *keeper.notes, *_kept_note(keeper.logs)),
         not_exercised=result.not_exercised,
         logs=keeper.logs,
         story=keeper.story(violations[0], width=width, glyphs=glyphs) if violations else "",

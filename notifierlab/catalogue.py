@@ -17,7 +17,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TYPE_CHECKING
+from typing import Any, Final, TYPE_CHECKING
 
 from notifierlab.again import is_test, replay_command
 from notifierlab.errors import InputError, unknown_name
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from notifierlab.mm.mutants import Mutant
 
 Scenario = Callable[..., Coroutine[Any, Any, object]]
+
+DEVICE: Final = "device"
+"""The kind that scenarios for any driver ask for. One is installed for those who name no driver."""
 
 
 def scenario_names() -> list[str]:
@@ -104,9 +107,9 @@ def _table(name: str) -> Mapping[str, "Mutant"]:
 def kind_of(driver_class: type[Any]) -> tuple[str, ...]:
     """Which kinds of driver the class takes the place of: that of its nearest relative, else all."""
     for ancestor in driver_class.__mro__:
-        for kind, known in kinds().items():
-            if known is ancestor:
-                return (kind,)
+        found = tuple(kind for kind, known in kinds().items() if known is ancestor)
+        if found:
+            return found
     return tuple(kinds())
 
 
@@ -169,13 +172,15 @@ def _failure(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return what
     trace = error.__traceback__
-    place = ""
+    places, theirs = [""], []
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename
         if not file.startswith("<frozen") and file != __file__ and "importlib" not in file:
-            place = f" ({file}, line {trace.tb_lineno})"
+            places.append(f" ({file}, line {trace.tb_lineno})")
+            if Path(__file__).parent not in Path(file).parents and "site-packages" not in file:
+                theirs.append(places[-1])
         trace = trace.tb_next
-    return what + place
+    return what + (theirs or places)[-1]
 
 
 def _is_own(module: ModuleType, value: object) -> bool:

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import click
 
+from notifierlab.commands.driver import driver
 from notifierlab.commands.listing import LISTINGS
 from notifierlab.commands.logs import check, ledger, schema, story
 from notifierlab.commands.report import report
@@ -127,5 +128,5 @@ def notifierlab(ctx: click.Context, config: Path | None, no_config: bool) -> Non
         ctx.show_default = bool(ctx.default_map) or None
 
 
-for _command in (run, explore, check, replay, story, ledger, report, schema, *LISTINGS):
+for _command in (run, explore, driver, check, replay, story, ledger, report, schema, *LISTINGS):
     notifierlab.add_command(_command)

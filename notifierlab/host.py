@@ -44,6 +44,8 @@ class Host:
         self.rcu = Rcu(machine)
         self.mm_all_locks_mutex = Mutex(machine, "mm_all_locks_mutex", "mm_all_locks_mutex")
         self._drivers = dict(drivers or {})
+        # The kinds that the scenario has asked for, in order.
+        self.asked_for: dict[str, None] = {}
         self._names: dict[str, int] = {}
 
     def mutated(self, mutant: str) -> bool:
@@ -56,6 +58,7 @@ class Host:
 
     def driver(self, kind: str) -> type[Any]:
         """Return the class under test of `kind`: `kvm`, `gru`, or one given by --driver."""
+        self.asked_for[kind] = None
         try:
             return self._drivers[kind]
         except KeyError:

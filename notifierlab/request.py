@@ -154,7 +154,10 @@ def _value(name: str, parameter: inspect.Parameter, given: Value) -> Value:
 
 
 def _drivers(asked: str | type[Any] | None, mutants: tuple[str, ...]) -> dict[str, type[Any]]:
-    """The class of each kind: the installed one, unless something takes its place."""
+    """The class of each kind: the installed one, unless something takes its place.
+
+    Whatever is put in a place is also what the scenarios for any driver use (`DEVICE`).
+    """
     drivers = dict(catalogue.kinds())
     replaced: dict[str, str] = {}
     for name, driver_class in _replacements(asked, mutants):
@@ -163,6 +166,8 @@ def _drivers(asked: str | type[Any] | None, mutants: tuple[str, ...]) -> dict[st
                 raise InputError(f"{replaced[kind]} and {name} both take the place of the driver `{kind}`: drop one.")
             replaced[kind] = name
             drivers[kind] = driver_class
+        if catalogue.DEVICE not in replaced:
+            drivers[catalogue.DEVICE] = driver_class
     return drivers
 
 

@@ -223,6 +223,20 @@ x = 1  # whatever
     assert sentences(source) == [(1, "it has no windows."), (3, "nor doors."), (7, "nobody enters.")]
 
 
+def test_the_test_of_a_new_driver_is_the_one_that_is_written() -> None:
+    from notifierlab.conformance.skeleton import TEST
+
+    (shown,) = [block.text for block in EVERY_BLOCK if block.page == "docs/drivers.md" and "# test_my" in block.text]
+    written = TEST.substitute(name="mydevice", cls="Mydevice")
+    for line in (
+        "from mydevice import Mydevice",
+        "from notifierlab import check_driver",
+        "check_driver(Mydevice, bound=1)",
+    ):
+        assert line in shown
+        assert line in written
+
+
 def test_every_argument_of_the_marker_is_explained() -> None:
     from notifierlab.pytest_plugin.marker import Settings
 

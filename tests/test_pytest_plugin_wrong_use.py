@@ -215,7 +215,7 @@ def test_a_test_in_every_order_that_only_gives_way_to_trio(pytester: pytest.Pyte
     failed(
         pytester,
         f"import trio\n\n@pytest.mark.interleave\nasync def test_x(host):\n    await {wait}\n",
-        "task 'main' waits for something outside the machine (*",
+        "task 'main' waits for something outside the machine at test_it.py:*",
         "In pytest: without the marker `interleave` a test runs once, on trio.",
     )
 
@@ -225,7 +225,7 @@ def test_a_test_in_every_order_that_waits_for_another_loop(pytester: pytest.Pyte
         pytester,
         "import types\n\n@types.coroutine\ndef trap():\n    yield 'something'\n\n"
         "@pytest.mark.interleave\nasync def test_x(host):\n    await trap()\n",
-        "*task 'main' waits for something outside the machine (str)*",
+        "*task 'main' waits for something outside the machine at test_it.py:*",
         "*In pytest: without the marker `interleave` a test runs once, on trio.",
     )
 

@@ -19,7 +19,7 @@ async def destroy_vs_guest(host: Host, *, pages: int = 1) -> None:
 
     if await boot(vm, area.start, pages):
         # The thread has a descriptor of its own, so there is a VM when it begins.
-        await vm.get()
+        assert await vm.get(), "there is a VM, and it lets nobody use it"
         async with host.together() as tasks:
             tasks.start(run, name=vcpu.name)
             tasks.start(vm.close, name="close")

@@ -154,7 +154,14 @@ class States:
             if at == len(path) - 1:
                 self._resume(choice)
             return choice.taken
-        return 0 if self._calm else self._explore(options, carry_on, is_value)
+        if self._calm:
+            return 0 if is_value else self._first_awake(carry_on)
+        return self._explore(options, carry_on, is_value)
+
+    def _first_awake(self, carry_on: bool) -> int:
+        """Return the calmest option that is not to try again what the last try saw."""
+        machine = self._running()
+        return min(machine.option_of(task, carry_on=carry_on) for task in machine.awake)
 
     def _explore(self, options: int, carry_on: bool, is_value: bool) -> int:
         """Make a choice where no run was before."""
@@ -164,7 +171,7 @@ class States:
         if todo is None:
             if not self._has_tail:
                 machine.leave()
-            return 0
+            return 0 if is_value else self._first_awake(carry_on)
         if is_value:
             choice = Choice(options, (), list(range(options)), self._portrait.copy(), self._sleep, self._begun)
         else:
@@ -333,10 +340,10 @@ class States:
         asleep = frozenset([self._portrait.task(name) for name in self._sleep])
         known = self._known.get(state)
         if known is None:
-            known = self._known[state] = Known(tuple(sorted(tasks)), asleep)
+            known = self._known[state] = Known(tuple(sorted(trying)), asleep)
             self._trail.append(known)
             return _firsts(tasks, [task for task in trying if task not in asleep])
-        if known.ready != tuple(sorted(tasks)) and self._running().declared:
+        if known.ready != tuple(sorted(trying)) and self._running().declared:
             raise LabError(_MERGED)
         if begun is not None and known in self._trail:
             begun.publish()

@@ -13,10 +13,12 @@ for: there it is an error.
 
 import types
 from collections.abc import Callable, Coroutine, Generator
+from pathlib import Path
 from typing import Any, TYPE_CHECKING
 
 from notifierlab import events
 from notifierlab.events import Event
+from notifierlab.machine.raised import is_trios
 from notifierlab.machine.sched import Decide, LabError, Machine, never, RunOver, STEPS_MAX, Task
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 CARRIERS = ("bare", "trio")
 """The names of the carriers."""
+
+_HERE = Path(__file__).parent.parent
 
 
 def new_machine(
@@ -86,9 +90,9 @@ class BareMachine(Machine):
         try:
             while True:
                 try:
-                    while (trap := self.current.send(None)) is None:
+                    while self.current.send(None) is None:
                         pass
-                    self._refuse(self.current, trap)
+                    self._refuse(self.current)
                 except StopIteration:
                     if not self.finish_task(self.current):
                         return
@@ -98,9 +102,9 @@ class BareMachine(Machine):
         finally:
             self._unwind()
 
-    def _refuse(self, task: Task, trap: object) -> None:
+    def _refuse(self, task: Task) -> None:
         raise LabError(
-            f"task {task.name!r} waits for something outside the machine ({type(trap).__name__}); "
+            f"task {task.name!r} waits for something outside the machine{_place_of(task.coro)}; "
             "the bare carrier has no event loop: run it with --carrier trio, or wait with machine.step(until=...)"
         )
 
@@ -113,6 +117,19 @@ class BareMachine(Machine):
                 task.coro.close()
             except (RunOver, RuntimeError):
                 continue
+
+
+def _place_of(coro: object) -> str:
+    """Where a suspended task stands: its innermost line that is neither the bench's nor trio's."""
+    place = ""
+    while coro is not None:
+        frame = getattr(coro, "cr_frame", None)
+        if frame is not None:
+            file = Path(frame.f_code.co_filename)
+            if _HERE not in file.parents and not is_trios(frame):
+                place = f" at {file.name}:{frame.f_lineno}"
+        coro = getattr(coro, "cr_await", None)
+    return place
 
 
 class _Seat:

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 _HERE: Final = str(Path(__file__).parent.parent)
@@ -30,13 +31,19 @@ def in_a_line(error: BaseException) -> str:
 
 
 def place(error: BaseException) -> str:
-    """Return `file:line` of the innermost frame that is not the bench's own, nor hidden as test tools do."""
+    """Return `file:line` of the innermost frame that is neither the bench's own nor trio's, nor hidden."""
     place = "?"
     traceback = error.__traceback__
     while traceback is not None:
         code = traceback.tb_frame.f_code
         file = code.co_filename
-        if not (file.startswith(_HERE) or "__tracebackhide__" in code.co_varnames) or place == "?":
+        hidden = file.startswith(_HERE) or "__tracebackhide__" in code.co_varnames or is_trios(traceback.tb_frame)
+        if not hidden or place == "?":
             place = f"{Path(file).name}:{traceback.tb_lineno}"
         traceback = traceback.tb_next
     return place
+
+
+def is_trios(frame: FrameType) -> bool:
+    """Tell whether code of trio runs in the frame: where somebody awaits it, they are meant, not trio."""
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] == "trio"

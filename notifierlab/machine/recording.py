@@ -86,8 +86,8 @@ class Recording(Declaring):
         self.ready: list[Task] = []
         self.awake: list[Task] = []
         self.wide: dict[str, None] = {}
-        # Who is in the middle of a try, by name.
-        self._tries: dict[str, Spin] = {}
+        # The tries of each task, by name; it is in the middle of the last.
+        self._tries: dict[str, list[Spin]] = {}
         self.values_taken = 0
         self._into: list[Access] = []
         self._scheduled = -1
@@ -169,26 +169,30 @@ class Recording(Declaring):
         """Say that what the current task looks at from now on, it looks at for a try."""
         me = self.current
         me.counts[_TRY] = n = me.counts.get(_TRY, 0) + 1
-        # Each try is an object of its own: whoever stirs the last one does nothing to this.
-        self._tries[me.name] = Spin(f"{_TRY}{me.name}, {n}", len(self.trace))
+        tries = self._tries.setdefault(me.name, [])
+        if tries:
+            tries[-1].read(self.trace, me.name)
+        # Each try is an object of its own. One that is over is stirred all the same: whether
+        # a step came before the next try began, its order alone does not say.
+        tries.append(Spin(f"{_TRY}{me.name}, {n}", len(self.trace)))
 
     def _is_stirred(self, task: "Task") -> bool:
         """Tell whether something changed that a task looked at in its try; one that we know nothing of may go on."""
-        spin = self._tries.get(task.name)
-        task.awaits = [Access(spin.name if spin is not None else f"{_TRY}{task.name}", Mode.AWAIT)]
-        if spin is None:
+        tries = self._tries.get(task.name)
+        task.awaits = [Access(tries[-1].name if tries else f"{_TRY}{task.name}", Mode.AWAIT)]
+        if not tries:
             return True
-        spin.read(self.trace, task.name)
-        return spin.stirred
+        tries[-1].read(self.trace, task.name)
+        return tries[-1].stirred
 
     def _stirring(self, touched: tuple[Access, ...]) -> tuple[Access, ...]:
         """Return what a step touched, and whose tries it stirs by that."""
         me = self.current.name
         stirred = []
-        for name, spin in self._tries.items():
-            spin.read(self.trace, name)
-            if name != me and spin.is_stirred_by(touched):
-                stirred.append(Access(spin.name, Mode.WAKE))
+        for name, tries in self._tries.items():
+            tries[-1].read(self.trace, name)
+            if name != me:
+                stirred += [Access(spin.name, Mode.WAKE) for spin in tries if spin.is_stirred_by(touched)]
         return (*touched, *stirred)
 
     def option_of(self, task: "Task", *, carry_on: bool) -> int:

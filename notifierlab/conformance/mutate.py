@@ -1,0 +1,404 @@
+"""Faulty variants of a driver, made from its own source: one small mistake in each.
+
+The mistakes are those that people make in drivers: a statement left out, two in the wrong
+order, something done before the lock or after it, no lock at all, a comparison that is
+nearly right, an error that nobody looks at. Text is spliced where the syntax tree says,
+so a variant differs from the driver in the lines of its mistake alone.
+
+Not made, since no run could tell the difference:
+    order of two statements that take no step and do not depend on each other
+    statements that only report (`emit`, `bug`), assertions, docstrings, what `__init__` sets up
+    code of another profile: behind a switch that is off where the driver is judged
+    variants that cannot run: a name used before it is bound
+"""
+
+import ast
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+LEFT_ALONE: Final = ("__init__", "__repr__", "under_test")
+"""Methods that set the driver up or show it; mistakes there are no matter of orders."""
+
+_CALLBACKS: Final = {
+    "invalidate_range_start": "return",
+    "invalidate_range_end": "return",
+    "invalidate_page": "return",
+    "change_pte": "return",
+    "release": "return",
+    "clear_flush_young": "return False",
+}
+_SIMPLE: Final = (ast.Expr, ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return, ast.Raise, ast.Break, ast.Continue)
+_OTHER: Final[Mapping[type[ast.cmpop], tuple[str, ...]]] = {
+    ast.Gt: (">=", "<"),
+    ast.GtE: (">",),
+    ast.Lt: ("<=", ">"),
+    ast.LtE: ("<",),
+    ast.Eq: ("!=",),
+    ast.NotEq: (">", "=="),
+    ast.Is: ("is not",),
+    ast.IsNot: ("is",),
+    ast.In: ("not in",),
+    ast.NotIn: ("in",),
+}
+
+
+class Variant(NamedTuple):
+    """One faulty variant: what was done, where (`Class.method`), at which line, and the whole text."""
+
+    what: str
+    where: str
+    line: int
+    text: str
+
+    def diff(self, original: str, file: str) -> str:
+        """What it changes, as a patch."""
+        return "".join(
+            difflib.unified_diff(
+                original.splitlines(keepends=True),
+                self.text.splitlines(keepends=True),
+                file,
+                f"{file} ({self.what})",
+                n=2,
+            )
+        )
+
+
+class _Edit(NamedTuple):
+    """Replace the text of `[begin, end)`, in characters."""
+
+    begin: int
+    end: int
+    text: str
+
+
+Mistake = tuple[str, ast.stmt | ast.expr, Sequence[_Edit]]
+"""What is done wrong, where, and how the text changes."""
+
+
+def variants(text: str, switches: Mapping[str, bool | int]) -> list[Variant]:
+    """Every faulty variant of a driver's file, in the order of its lines.
+
+    Args:
+        text: the file.
+        switches: the profile in which the driver is judged.
+    """
+    tree = ast.parse(text)
+    maker = _Maker(text, switches)
+    found: dict[str, Variant] = {}
+    for where, function in _functions(tree):
+        for what, node, edits in maker.mistakes(function):
+            changed = _spliced(text, edits)
+            if changed not in found and _differs(changed, tree):
+                found[changed] = Variant(what, where, node.lineno, changed)
+    return sorted(found.values(), key=lambda each: each.line)
+
+
+def _functions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name, node
+        elif isinstance(node, ast.ClassDef):
+            for inner in node.body:
+                if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef) and inner.name not in LEFT_ALONE:
+                    yield f"{node.name}.{inner.name}", inner
+
+
+def _aliases(tree: ast.Module) -> dict[str, str]:
+    """Attributes that hold a switch of the profile: `self.pinned = self.profile.kvm_pinned_sptes`."""
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute):
+            switch = _switch(node.value)
+            if switch:
+                found[node.targets[0].attr] = switch
+    return found
+
+
+def _switch(node: ast.AST) -> str:
+    """The switch that an expression reads: the last name of `....profile.NAME`."""
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute) and node.value.attr == "profile":
+        return node.attr
+    return ""
+
+
+def _spliced(text: str, edits: Sequence[_Edit]) -> str:
+    for edit in sorted(edits, reverse=True):
+        text = text[: edit.begin] + edit.text + text[edit.end :]
+    return text
+
+
+def _differs(changed: str, tree: ast.Module) -> bool:
+    try:
+        return ast.dump(ast.parse(changed)) != ast.dump(tree)
+    except SyntaxError:
+        return False
+
+
+class _Maker:
+    """Finds the mistakes that can be made in one file."""
+
+    def __init__(self, text: str, switches: Mapping[str, bool | int]) -> None:
+        self._text = text
+        self._switches = switches
+        tree = ast.parse(text)
+        self._names = _aliases(tree)
+        self._methods = _methods(tree)
+        # Where each line begins, in characters; the tree counts columns in bytes.
+        self._lines = text.splitlines(keepends=True)
+        self._begins = [0]
+        for line in self._lines:
+            self._begins.append(self._begins[-1] + len(line))
+
+    def mistakes(self, function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Mistake]:
+        """Every mistake in one function."""
+        body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+        if not body:
+            return
+        if function.name in _CALLBACKS and not (len(body) == 1 and isinstance(body[0], ast.Return)):
+            yield "ignores the callback", function, [self._put(body[0], body[-1], _CALLBACKS[function.name])]
+        yield from self._in_block(body, function)
+
+    # --- statements -----------------------------------------------------------------
+
+    def _in_block(self, body: list[ast.stmt], function: ast.AST) -> Iterator[Mistake]:
+        for n, statement in enumerate(body):
+            if self._reports(statement):
+                continue
+            yield from self._left_out(statement, function)
+            if n + 1 < len(body):
+                yield from self._swapped(statement, body[n + 1])
+            yield from self._in_statement(statement, function)
+
+    def _in_statement(self, statement: ast.stmt, function: ast.AST) -> Iterator[Mistake]:
+        if isinstance(statement, ast.If):
+            known = self._known(statement.test)
+            if known is None:
+                yield from self._condition(statement.test)
+                yield "ignores the case", statement.test, [self._put(statement.test, statement.test, "False")]
+            if known is not False:
+                yield from self._in_block(statement.body, function)
+            if known is not True:
+                yield from self._in_block(statement.orelse, function)
+            return
+        if isinstance(statement, ast.AsyncWith | ast.With):
+            yield from self._locks(statement)
+            yield from self._in_block(statement.body, function)
+            return
+        if isinstance(statement, ast.While):
+            yield from self._condition(statement.test)
+        for block in ("body", "orelse", "finalbody"):
+            yield from self._in_block(getattr(statement, block, []), function)
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            return
+        for expression in ast.iter_child_nodes(statement):
+            if isinstance(expression, ast.expr) and not isinstance(statement, ast.While):
+                yield from self._in_expression(expression)
+
+    def _left_out(self, statement: ast.stmt, function: ast.AST) -> Iterator[Mistake]:
+        if isinstance(statement, _SIMPLE) and not (_bound(statement) & _read_elsewhere(function, statement)):
+            yield "leaves it out", statement, [self._put(statement, statement, "pass")]
+
+    def _swapped(self, first: ast.stmt, second: ast.stmt) -> Iterator[Mistake]:
+        if isinstance(first, ast.Return | ast.Raise) or isinstance(second, ast.Return | ast.Raise):
+            return
+        if self._reports(second) or _bound(first) & _read(second) or _bound(second) & _read(first):
+            return
+        if not self._depend(first, second):
+            return
+        yield (
+            "swaps two",
+            first,
+            [
+                self._put(first, first, self._source(second, second)),
+                self._put(second, second, self._source(first, first)),
+            ],
+        )
+
+    def _locks(self, block: ast.AsyncWith | ast.With) -> Iterator[Mistake]:
+        items = block.items
+        head = self._span(items[0].context_expr, items[-1].context_expr)
+        begin = self._span(block, block)[0]
+        if len(items) == 1:
+            yield "takes no lock", block, [_Edit(begin, head[1], "if True")]
+        for n, item in enumerate(items if len(items) > 1 else []):
+            rest = ", ".join(
+                self._source(other.context_expr, other.context_expr) for m, other in enumerate(items) if m != n
+            )
+            yield "takes one lock less", item.context_expr, [_Edit(*head, rest)]
+        first, last = block.body[0], block.body[-1]
+        indent = " " * block.col_offset
+        if not isinstance(last, ast.Return | ast.Raise) and not self._reports(last):
+            moved = self._moved(last, len(indent))
+            yield "does it after the lock", last, [_Edit(*self._span(last, last), "pass\n" + indent + moved)]
+        if first is not last and not isinstance(first, ast.Return | ast.Raise) and not self._reports(first):
+            moved = self._moved(first, len(indent))
+            yield (
+                "does it before the lock",
+                first,
+                [
+                    _Edit(begin, begin, moved + "\n" + indent),
+                    self._put(first, first, "pass"),
+                ],
+            )
+
+    def _moved(self, statement: ast.stmt, column: int) -> str:
+        """The statement's text, indented for another column."""
+        lines = self._source(statement, statement).split("\n")
+        less = statement.col_offset - column
+        return "\n".join([lines[0], *(line[less:] if line[:less].isspace() else line for line in lines[1:])])
+
+    # --- expressions ----------------------------------------------------------------
+
+    def _condition(self, test: ast.expr) -> Iterator[Mistake]:
+        yield "takes the opposite", test, [self._put(test, test, f"not ({self._source(test, test)})")]
+        yield from self._in_expression(test)
+
+    def _in_expression(self, expression: ast.expr) -> Iterator[Mistake]:
+        if isinstance(expression, ast.Constant):
+            yield from self._constant(expression)
+        if self._known(expression) is not None or isinstance(expression, ast.Lambda | ast.JoinedStr):
+            return
+        if isinstance(expression, ast.Compare):
+            yield from self._comparison(expression)
+        elif isinstance(expression, ast.BoolOp):
+            yield from self._connection(expression)
+        elif isinstance(expression, ast.UnaryOp) and isinstance(expression.op, ast.Not):
+            operand = expression.operand
+            yield "takes the opposite", expression, [self._put(expression, expression, self._source(operand, operand))]
+        elif isinstance(expression, ast.BinOp) and isinstance(expression.op, ast.Add | ast.Sub):
+            left = expression.left
+            yield "is one short", expression, [self._put(expression, expression, self._source(left, left))]
+        for child in ast.iter_child_nodes(expression):
+            inner = child.value if isinstance(child, ast.keyword) else child
+            if isinstance(inner, ast.expr):
+                yield from self._in_expression(inner)
+
+    def _comparison(self, compare: ast.Compare) -> Iterator[Mistake]:
+        if len(compare.ops) == 1:
+            left, right = self._source(compare.left, compare.left), compare.comparators[0]
+            for sign in _OTHER.get(type(compare.ops[0]), ()):
+                text = f"{left} {sign} {self._source(right, right)}"
+                yield f"compares by {sign}", compare, [self._put(compare, compare, text)]
+
+    def _connection(self, connection: ast.BoolOp) -> Iterator[Mistake]:
+        same, other = ("and", "or") if isinstance(connection.op, ast.And) else ("or", "and")
+        parts = [self._source(each, each) for each in connection.values]
+        # What the profile decides is no part of the question here.
+        open_parts = [n for n, each in enumerate(connection.values) if self._known(each) is None]
+        if len(open_parts) > 1:
+            text = f" {other} ".join(f"({part})" for part in parts)
+            yield f"says {other}", connection, [self._put(connection, connection, text)]
+        for n in open_parts:
+            rest = f" {same} ".join(part for m, part in enumerate(parts) if m != n)
+            yield "forgets one condition", connection, [self._put(connection, connection, rest)]
+
+    def _constant(self, constant: ast.Constant) -> Iterator[Mistake]:
+        if isinstance(constant.value, bool):
+            yield "says the opposite", constant, [self._put(constant, constant, str(not constant.value))]
+        elif constant.value == 1:
+            yield "counts nothing", constant, [self._put(constant, constant, "0")]
+
+    # --- what is known, and where it stands -----------------------------------------
+
+    def _known(self, node: ast.expr) -> bool | None:
+        """What a condition comes to in the profile, as far as switches decide it."""
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            inner = self._known(node.operand)
+            return None if inner is None else not inner
+        if isinstance(node, ast.BoolOp):
+            values = [self._known(each) for each in node.values]
+            decides = isinstance(node.op, ast.Or)
+            if decides in values:
+                return decides
+            return None if None in values else not decides
+        switch = _switch(node)
+        if not switch and isinstance(node, ast.Attribute):
+            switch = self._names.get(node.attr, "")
+        return bool(self._switches[switch]) if switch in self._switches else None
+
+    def _reports(self, statement: ast.stmt) -> bool:
+        """Whether a statement does nothing but report: an event, a BUG_ON, a call of what only reports."""
+        if isinstance(statement, ast.Assert):
+            return True
+        if isinstance(statement, ast.If) and not statement.orelse:
+            return all(map(self._reports, statement.body))
+        call = statement.value if isinstance(statement, ast.Expr) else None
+        if isinstance(call, ast.Constant):
+            return True
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+            return False
+        called = self._methods.get(call.func.attr)
+        return call.func.attr in ("emit", "bug") or (called is not None and all(map(self._reports, called.body)))
+
+    def _depend(self, first: ast.stmt, second: ast.stmt) -> bool:
+        """Whether the order of two statements can matter: a step in one, or one uses what the other may change."""
+        if _steps(first) or _steps(second):
+            return True
+        return not self._uses(first).isdisjoint(self._uses(second))
+
+    def _uses(self, node: ast.AST, within: tuple[str, ...] = ()) -> set[str]:
+        """The attributes that a statement uses, also by the methods it calls."""
+        called = [
+            each.func.attr
+            for each in ast.walk(node)
+            if isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute) and each.func.attr in self._methods
+        ]
+        uses = {each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute)} - set(called)
+        for name in called:
+            if name not in within:
+                uses |= self._uses(self._methods[name], (*within, name))
+        return uses
+
+    def _put(self, first: ast.AST, last: ast.AST, text: str) -> _Edit:
+        return _Edit(*self._span(first, last), text)
+
+    def _source(self, first: ast.AST, last: ast.AST) -> str:
+        begin, end = self._span(first, last)
+        return self._text[begin:end]
+
+    def _span(self, first: ast.AST, last: ast.AST) -> tuple[int, int]:
+        assert isinstance(first, ast.stmt | ast.expr)
+        assert isinstance(last, ast.stmt | ast.expr)
+        assert last.end_lineno is not None
+        assert last.end_col_offset is not None
+        return self._at(first.lineno, first.col_offset), self._at(last.end_lineno, last.end_col_offset)
+
+    def _at(self, line: int, column: int) -> int:
+        return self._begins[line - 1] + len(self._lines[line - 1].encode()[:column].decode())
+
+
+# --- names --------------------------------------------------------------------------
+
+
+def _bound(node: ast.AST) -> set[str]:
+    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
+
+
+def _read(node: ast.AST) -> set[str]:
+    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load)}
+
+
+def _read_elsewhere(function: ast.AST, statement: ast.stmt) -> set[str]:
+    inside = list(ast.walk(statement))
+    return {
+        each.id
+        for each in ast.walk(function)
+        if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load) and each not in inside
+    }
+
+
+def _steps(node: ast.AST) -> bool:
+    """Whether others may run while a statement is executed."""
+    return any(isinstance(each, ast.Await | ast.AsyncWith | ast.AsyncFor) for each in ast.walk(node))
+
+
+def _methods(tree: ast.Module) -> dict[str, ast.FunctionDef]:
+    """The methods that take no step, by name."""
+    return {
+        node.name: node
+        for owner in tree.body
+        if isinstance(owner, ast.ClassDef)
+        for node in owner.body
+        if isinstance(node, ast.FunctionDef)
+    }

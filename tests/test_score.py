@@ -1,0 +1,264 @@
+"""Faulty variants are made where people err, and what the suite says of each is counted."""
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import drivers.mirror
+from drivers.mirror import Mirror
+from notifierlab import Host
+from notifierlab.conformance import score
+from notifierlab.conformance.cells import Cell, Effort
+from notifierlab.conformance.mutate import Variant, variants
+from notifierlab.conformance.score import Fate, run_score, Score
+from notifierlab.conformance.suite import Plan
+from notifierlab.errors import InputError
+from notifierlab.explore.run import RunSpec
+from notifierlab.mm.profile import PRESETS
+
+SWITCHES = PRESETS["intended"].switches()
+SOURCE = Path(drivers.mirror.__file__).read_text()
+
+SMALL = '''
+class Driver:
+    """Says what it is."""
+
+    def __init__(self, mm):
+        self.profile = mm.profile
+        self.pinned = self.profile.kvm_pinned_sptes
+
+    async def invalidate_range_start(self, mm, range):
+        """Drop and flush."""
+        async with self.lock:
+            self.count += 1
+            await self.flush()
+
+    async def fault(self, va):
+        seq = self.seq
+        page = await self.mm.look_up(va)
+        assert page
+        async with self.lock:
+            if self.count > 0 or self.seq != seq:
+                return False
+            self.table.put(page)
+            self.mm.emit("mapped")
+            if self.pinned:
+                await self.keep(page)
+        return True
+'''
+
+
+def made(text: str = SMALL, **switches: bool) -> list[Variant]:
+    return variants(text, {**SWITCHES, **switches})
+
+
+def changed(variant: Variant, original: str = SMALL) -> tuple[list[str], list[str]]:
+    """The lines that went and those that came."""
+    lines = variant.diff(original, "driver.py").splitlines()[2:]
+    return (
+        [line[1:].strip() for line in lines if line.startswith("-")],
+        [line[1:].strip() for line in lines if line.startswith("+")],
+    )
+
+
+# --- what is made -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("what", "where", "went", "came"),
+    [
+        ("ignores the callback", "Driver.invalidate_range_start", 3, ["return"]),
+        ("leaves it out", "Driver.invalidate_range_start", 1, ["pass"]),
+        ("takes no lock", "Driver.invalidate_range_start", 1, ["if True:"]),
+        ("does it after the lock", "Driver.invalidate_range_start", 1, ["pass", "await self.flush()"]),
+        ("does it before the lock", "Driver.invalidate_range_start", 1, ["self.count += 1", "pass"]),
+        ("swaps two", "Driver.fault", 1, ["page = await self.mm.look_up(va)"]),
+        ("compares by >", "Driver.fault", 1, ["if self.count > 0 or self.seq > seq:"]),
+        ("compares by >=", "Driver.fault", 1, ["if self.count >= 0 or self.seq != seq:"]),
+        ("says and", "Driver.fault", 1, ["if (self.count > 0) and (self.seq != seq):"]),
+        ("forgets one condition", "Driver.fault", 1, ["if self.seq != seq:"]),
+        ("ignores the case", "Driver.fault", 1, ["if False:"]),
+        ("takes the opposite", "Driver.fault", 1, ["if not (self.count > 0 or self.seq != seq):"]),
+        ("says the opposite", "Driver.fault", 1, ["return True"]),
+    ],
+)
+def test_the_mistakes_that_people_make_are_made(what: str, where: str, went: int, came: list[str]) -> None:
+    found = [changed(each) for each in made() if (each.what, each.where) == (what, where)]
+
+    assert any(lines[1] == came and len(lines[0]) == went for lines in found), found
+
+
+def test_a_variant_differs_in_the_lines_of_its_mistake_alone_and_is_python() -> None:
+    every = variants(SOURCE, SWITCHES)
+
+    assert len(every) > 50
+    assert [each.line for each in every] == sorted(each.line for each in every)
+    assert len({each.text for each in every}) == len(every)
+    for each in every:
+        ast.parse(each.text)
+        went, came = changed(each, SOURCE)
+        assert len(went) <= 12
+        assert len(came) <= 12
+
+
+def test_what_no_run_could_tell_apart_is_not_made() -> None:
+    every = made()
+
+    assert not [each for each in every if each.where == "Driver.__init__"]
+    assert not [each for each in every if "assert page" not in each.text]
+    assert not [each for each in every if 'self.mm.emit("mapped")' not in each.text]
+    # Two statements without a step between them that have nothing to do with each other.
+    plain = "class Driver:\n    def both(self):\n        self.a = 1\n        self.b = 2\n"
+    assert [each.what for each in variants(plain, {})] == ["leaves it out", "counts nothing", "leaves it out"]
+    # A name that would be used before it is bound.
+    bound = "class Driver:\n    def both(self):\n        a = self.c()\n        self.b = a\n"
+    assert [changed(each, bound) for each in variants(bound, {})] == [(["self.b = a"], ["pass"])]
+
+
+def test_code_of_another_profile_is_left_alone() -> None:
+    assert not [each for each in made() if "self.keep(page)" not in each.text]
+    assert [each for each in made(kvm_pinned_sptes=True) if "self.keep(page)" not in each.text]
+
+
+def test_a_condition_of_the_profile_is_not_forgotten() -> None:
+    text = "class Driver:\n    def go(self):\n        return self.failed() and not self.profile.kvm_no_release\n"
+
+    assert [changed(each, text)[1] for each in variants(text, SWITCHES)] == [
+        ["pass"],
+        ["return not self.profile.kvm_no_release"],
+    ]
+
+
+def test_a_longer_character_before_it_moves_no_mistake() -> None:
+    text = "class Driver:\n    def go(self):\n        '''…'''; self.a = 1\n"
+
+    assert [changed(each, text)[1] for each in variants(text, {})] == [["'''…'''; pass"], ["'''…'''; self.a = 0"]]
+
+
+# --- what becomes of them -----------------------------------------------------------
+
+VARIANTS = (
+    Variant("leaves it out", "D.close", 3, "a\nb\n"),
+    Variant("swaps two", "D.open", 4, "b\na\n"),
+    Variant("takes no lock", "D.open", 5, "b\nb\n"),
+)
+
+
+def test_the_score_counts_what_was_caught_of_what_can_be() -> None:
+    found = Score(
+        driver="D",
+        file="d.py",
+        original="a\na\n",
+        variants=VARIANTS,
+        fates=(Fate("caught", "stale-lookup", "device-vs-munmap"), Fate("equivalent"), Fate("missed")),
+    )
+
+    assert (found.caught, found.equivalent, len(found.missed)) == (1, 1, 1)
+    assert found.percent == 50.0
+    text = found.as_text()
+    assert text.startswith("score 50.0 %  D\n  3 variants: 1 caught, 1 equivalent, 1 missed\n")
+    assert "missed: D.open, line 5: takes no lock\n--- d.py\n+++ d.py (takes no lock)\n" in text
+    fates = found.as_json()["fates"]
+    assert isinstance(fates, list)
+    assert fates[0]["diff"] is None
+    assert fates[2]["diff"].startswith("--- d.py")
+
+
+def judged(what: str, where: str, *, runs: int = 60) -> Fate:
+    variant = next(each for each in variants(SOURCE, SWITCHES) if (each.what, each.where) == (what, where))
+    return score._judge(Plan(driver="mirror", effort=Effort(bound=1, runs=runs)), variant, beat=lambda: None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("what", "where"),
+    [
+        ("ignores the callback", "Mirror.invalidate_page"),
+        ("takes no lock", "Mirror.invalidate_range_start"),
+        ("leaves it out", "Mirror.close"),
+        ("compares by is", "Mirror.access"),
+    ],
+)
+def test_a_faulty_variant_is_caught(what: str, where: str) -> None:
+    fate = judged(what, where)
+
+    assert fate.kind == "caught"
+    assert fate.scenario.startswith("device-")
+
+
+async def tiny(host: Host) -> None:
+    """A scenario that a search can prove: one task, one page, one look."""
+    host.all_touches_declared()
+    device = host.driver("device")(host.new_mm())
+    await device.access(0x1000, write=False, value=0, context=0)
+
+
+class Answers(Mirror):
+    """Does one thing."""
+
+    async def access(self, va: Any, *, write: bool, value: int, context: int = 0) -> None:
+        self.table.drop_all()
+
+
+class AnswersOtherwise(Answers):
+    """Does the same, written in another way."""
+
+    async def access(self, va: Any, *, write: bool, value: int, context: int = 0) -> None:
+        self.table.drop_range(0, 0)  # type: ignore[arg-type]  # nothing is in it anyhow
+
+
+class LooksUp(Answers):
+    """Does something else."""
+
+    async def access(self, va: Any, *, write: bool, value: int, context: int = 0) -> None:
+        await self.mm.register(self)
+
+
+def test_equivalent_is_what_is_proved_to_do_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def specs(_plan: Plan, driver: type[Any], _beat: object) -> list[tuple[Cell, RunSpec]]:
+        return [(Cell(scenario="tiny"), RunSpec(name="tiny", scenario=tiny, drivers={"device": driver}))]
+
+    expected = score._facts_of(specs(Plan(driver=""), Answers, None)[0][1])
+    assert expected is not None
+    monkeypatch.setattr(score, "_specs", specs)
+    monkeypatch.setattr(score, "_proved_facts", lambda *_: expected)
+    same = score._equivalent(Plan(driver=""), AnswersOtherwise, lambda: None)
+    other = score._equivalent(Plan(driver=""), LooksUp, lambda: None)
+
+    assert same
+    assert not other
+
+
+def test_a_driver_that_cannot_be_proved_has_no_equivalents(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(score, "_proved_facts", lambda *_: None)
+
+    assert not score._equivalent(Plan(driver="mirror"), Mirror, lambda: None)
+
+
+@pytest.mark.slow
+def test_a_driver_that_is_not_clean_is_not_scored() -> None:
+    with pytest.raises(InputError, match=r"itself breaks .* mend that first"):
+        run_score(Plan(driver="drivers.broken_mirror:MirrorHearsRangesOnly", effort=Effort(bound=1, runs=60)))
+
+
+def test_a_variant_is_built_beside_the_driver() -> None:
+    variant = next(each for each in variants(SOURCE, SWITCHES) if each.where == "Mirror.close")
+    built = score._built(Mirror, variant)
+
+    assert built is not Mirror
+    assert built.__name__ == "Mirror"
+
+
+@pytest.mark.slow
+def test_a_driver_that_can_never_be_opened_is_caught_by_what_it_leaves_untested() -> None:
+    changed_text = SOURCE.replace("return await self.mm.register(self)", "return -12")
+    fate = score._judge(
+        Plan(driver="mirror", effort=Effort(bound=1, runs=5)),
+        Variant("never opens", "Mirror.open", 1, changed_text),
+        beat=lambda: None,
+    )
+
+    assert fate.kind == "caught"
+    assert fate.by.endswith(" is untested")
