@@ -116,6 +116,20 @@ def rules() -> Iterator[str]:
             yield f"Broken by the mutants {_links('mutant', breakers[rule.id])}.\n"
 
 
+def obligations() -> Iterator[str]:
+    """What a driver owes, with the rules that judge it."""
+    from notifierlab.conformance.obligations import OBLIGATIONS
+
+    for owed in OBLIGATIONS:
+        yield f"## {owed.id}\n"
+        yield f"{owed.sentence} ({owed.pointer})\n"
+        if owed.hint:
+            yield f"To keep it: {owed.hint}.\n"
+        if owed.needs:
+            yield f"Owed by a device with the ability `{owed.needs}`.\n"
+        yield f"Judged by {_links('rule', owed.rules)}.\n"
+
+
 def profiles() -> Iterator[str]:
     """Every preset and every switch."""
     from notifierlab.lists import profiles as rows
@@ -246,6 +260,7 @@ def _documented(name: str, room: str, thing: object) -> Iterator[str]:
 
 LISTS: Final[dict[str, Callable[[], Iterable[str]]]] = {
     "rules": rules,
+    "obligations": obligations,
     "profiles": profiles,
     "mutants": mutants,
     "scenarios": scenarios,
