@@ -158,7 +158,7 @@ class AuditedMachine(BareMachine):
                 sys.settrace(tracer)
                 self._has_changed()
         if trap is not None:
-            self._refuse(task, trap)
+            self._refuse(task)
         return False
 
     def _hear_call(self, frame: FrameType, event: str, _: object) -> None:
