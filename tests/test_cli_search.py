@@ -93,7 +93,8 @@ def test_a_driver_with_a_secret_is_wrong_use_where_orders_are_left_out(
     assert f"changed  {tmp_path / 'mine.py'}:10\n" in told
     assert f"used     {tmp_path / 'mine.py'}:14 (task unmapper)\n" in told
     assert _guarded([*search, "--strategy", "dpor", "--runs", "40", "--audit-every", "0"]) == 0
-    assert _guarded([*search, "--runs", "40"]) == 0
+    assert _guarded([*search, "--runs", "40"]) == 2
+    assert _guarded([*search, "--runs", "40", "--strategy", "bounded"]) == 0
 
 
 def test_a_strategy_that_cannot_be_shared_out_is_refused_in_words(capsys: pytest.CaptureFixture[str]) -> None:
