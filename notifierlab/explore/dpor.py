@@ -56,7 +56,7 @@ class Dpor:
     name = "dpor"
     records = True
 
-    def __init__(self, *, seed: int | None = None, restart: int = 0) -> None:
+    def __init__(self, *, seed: int | None = None, restart: int = 0, start: Sequence[int] = ()) -> None:
         self.traces = 0
         self.redundant = 0
         self.exhausted = False
@@ -65,6 +65,7 @@ class Dpor:
         self.kinds = Kinds()
         self._draw = None if seed is None else random.Random(seed)
         self._restart = restart
+        self._start = tuple(start)
         self._machine: Machine | None = None
         self._wide: dict[str, None] = {}
         self._forget()
@@ -78,7 +79,9 @@ class Dpor:
         self._kept = 0
         self._choices: tuple[int, ...] = ()
         self._trace: Sequence[Step] = ()
-        self._prefix: tuple[int, ...] = ()
+        self._prefix: tuple[int, ...] = self._start
+        # How many steps the choices of `start` have fixed.
+        self._floor = 0
         self._at = 0
         self._picked: list[int] = []
         self._picked_in = -1
@@ -126,7 +129,7 @@ class Dpor:
         if self._runs == 1:
             return True
         done = True
-        while self._stack:
+        while len(self._stack) > self._floor:
             node = self._stack[-1]
             if node.running is not None:
                 self._finish(node, done=done)
@@ -211,6 +214,8 @@ class Dpor:
         if self._useless:
             return 0
         step = len(machine.trace)
+        if self._runs == 1 and at == len(self._start) > 0:
+            self._floor = step
         if is_value:
             return self._choose_value(machine, step, options)
         node = self._reach(machine.trace, step)

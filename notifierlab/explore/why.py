@@ -12,8 +12,12 @@ nowhere else and are not tried. The two steps that decide are found by flipping:
 that lost the choice is let go for one more step each time, and then the task that won
 it; the step with which that first passes is the other half of the pair.
 
-Verified: that no continuation passes in which no further fault strikes; all of them with
-`whole`, else those that take no more than `changes` choices otherwise.
+Near by, all orders with a few choices otherwise are tried; then, from the point found,
+`dpor` goes through all that differ. If one passes, the point was not the last, and what
+follows its departure is gone through in the same way.
+
+Verified: that no continuation passes: none at all with `whole`, else, where no further
+fault strikes, none that takes no more than `changes` choices otherwise.
 Not verified: that a passing order keeps other rules; those that it breaks are named.
 """
 
@@ -21,6 +25,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from notifierlab.events import ChoiceMade, Deadlocked, Event, FieldRead, LockAcquired, LockReleased, Violation
+from notifierlab.explore.dpor import Dpor
 from notifierlab.explore.kinds import trimmed
 from notifierlab.explore.plans import Execute, ready
 from notifierlab.explore.run import RunResult
@@ -35,8 +40,13 @@ RUNS_MAX: Final = 300
 STEPS_MAX: Final = 150_000
 """How many steps those runs may take together."""
 
+BEYOND_MAX: Final = 2000
+BEYOND_STEPS_MAX: Final = 250_000
+"""How many runs, and how many steps, the search behind the point of no return may take."""
+
 _FLIPS_MAX: Final = 60
 _HOPELESS_MAX: Final = 100
+_WHOLE: Final = ("complete", "deadlock")
 
 
 def explain(
@@ -90,6 +100,8 @@ class _Tried:
         self.waiting: list[tuple[_Departure, int]] = []
         self.changes = 0
         self.whole = False
+        # How many orders there are behind the departure, where that is known.
+        self.orders = 0
         self._places: list[int] = []
 
     def add(self, departure: _Departure, begin: int) -> None:
@@ -119,6 +131,8 @@ class _Explainer:
             # Nothing that is near passes; a long search seldom finds what is far.
             self._left = min(self._left, _HOPELESS_MAX)
         found = self._look_closer(found, tried)
+        if found is not None and not tried.whole:
+            found = self._look_beyond(base, found, tried)
         self._left, self._steps_left = 0 if self._stopped else _FLIPS_MAX, STEPS_MAX // 4
         return self._reasons(base, found, tried)
 
@@ -158,6 +172,35 @@ class _Explainer:
         tried.whole = True
         return found
 
+    def _look_beyond(self, base: _Run, found: _Departure, tried: "_Tried") -> _Departure:
+        """Go through all orders behind a departure that differ; return the latest from which one passes."""
+        self._left, self._steps_left = BEYOND_MAX, BEYOND_STEPS_MAX
+        search = Dpor(start=base.result.choices[: found.at + 1])
+        while not self._stopped and self._left > 0 and search.new_run():
+            result = self._execute(search, None)
+            self._left -= 1
+            self._steps_left -= result.steps
+            self._stopped = result.ended == "interrupted"
+            if self._steps_left <= 0:
+                self._left = 0
+            if result.ended in _WHOLE and not any(broken.rule == self._rule for broken in result.violations):
+                later = self._departure(base, result.choices)
+                if later is None:
+                    return found
+                found = later
+                search = Dpor(start=base.result.choices[: found.at + 1])
+        if search.proved and not self._stopped:
+            tried.whole, tried.orders = True, search.traces
+        return found
+
+    def _departure(self, base: _Run, choices: Sequence[int]) -> _Departure | None:
+        """Return where an order that passes departs from the run."""
+        ours = base.result.choices
+        at = next((n for n, (a, b) in enumerate(zip(ours, choices, strict=False)) if a != b), None)
+        self._left += 1
+        run = None if at is None else self._run(_Watched(choices))
+        return None if at is None or run is None or not run.passes else _Departure(at, choices[at], run)
+
     def _children(self, run: _Run, begin: int) -> Iterator[tuple[_Run | None, int]]:
         """Execute the orders that depart from `run` once, up to its violation, and are calm from there."""
         for at in range(begin, run.until):
@@ -181,7 +224,7 @@ class _Explainer:
         return Reasons(
             rule=self._rule,
             no_return=no_return,
-            orders=tried.beyond(found.at),
+            orders=tried.orders or tried.beyond(found.at),
             changes=tried.changes,
             whole=tried.whole,
             fault=point.is_value,
