@@ -87,10 +87,10 @@ def table(bugs: Sequence[Bug], strategies: Sequence[str], seeds: int, cap: int, 
     """Print a table as Markdown, row by row; return what it was made from."""
     print(f"| bug | {' | '.join(strategies)} |")
     print(f"|---|{'---|' * len(strategies)}")
-    cells = {(bug, name): pool.submit(searches, bug, name, seeds, cap) for bug in bugs for name in strategies}
+    cells = {(bug.label, name): pool.submit(searches, bug, name, seeds, cap) for bug in bugs for name in strategies}
     everything: Found = {name: [] for name in strategies}
     for bug in bugs:
-        row = [cells[bug, name].result() for name in strategies]
+        row = [cells[bug.label, name].result() for name in strategies]
         for name, found in zip(strategies, row, strict=True):
             everything[name] += found
         print(f"| {bug.label} | {' | '.join(cell(found, cap) for found in row)} |", flush=True)

@@ -235,7 +235,18 @@ def test_a_scenario_that_walks_a_set_of_texts_is_seen_by_another_process(monkeyp
 # --- the command line -----------------------------------------------------------------
 
 RUNS = 1200
-SEARCH = [sys.executable, "-m", "notifierlab", "explore", "founding-race", "--runs", str(RUNS), "--json"]
+SEARCH = [
+    sys.executable,
+    "-m",
+    "notifierlab",
+    "explore",
+    "founding-race",
+    "--strategy",
+    "bounded",
+    "--runs",
+    str(RUNS),
+    "--json",
+]
 
 
 def start(*arguments: str, cwd: Path) -> "subprocess.Popen[str]":

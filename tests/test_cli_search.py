@@ -60,7 +60,7 @@ def test_a_checkpoint_is_resumed_and_says_how_much_it_had(capsys: pytest.Capture
 
 @pytest.mark.slow
 def test_one_job_finds_what_a_search_without_jobs_finds(capsys: pytest.CaptureFixture[str]) -> None:
-    search = ["explore", "founding-race", "--mutant", "no-take-all-locks", "--json"]
+    search = ["explore", "founding-race", "--mutant", "no-take-all-locks", "--strategy", "bounded", "--json"]
     answers = []
     for more in ([], ["--jobs", "1"]):
         assert _guarded([*search, *more]) == 1
