@@ -47,7 +47,7 @@ async def mmput(mm: MmStruct) -> None:
     mm.host.machine.might_sleep("mmput")
     await mm.host.machine.step()
     left = bare(mm, "mm_users") - 1
-    _add_users(mm, -1, Mode.ADD if left > 1 else Mode.WRITE)
+    _add_users(mm, -1, Mode.ADD if left > 0 else Mode.WRITE)
     # Who is the last, the order of those who go says.
     mm.host.machine.touch(f"{mm.name}.last_user", Mode.WRITE)
     if left == 0:

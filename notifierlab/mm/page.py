@@ -166,9 +166,9 @@ class Memory:
             self._count(page, left + 1, Mode.WRITE)
             self.machine.bug("put_page", "reference dropped on a free page", f"pfn {page.pfn}")
             return False
-        # Whoever takes one knows that the page is held, so that may come before or after; but
-        # which put is the last, their order says, and whether a careless get came too late.
-        self._count(page, left, Mode.ADD if left > 1 else Mode.WRITE)
+        # Whoever takes one knows that the page is held, so that may come before or after. Which
+        # put is the last, their order says.
+        self._count(page, left, Mode.ADD if left else Mode.WRITE)
         self._touch_last(page, Mode.WRITE)
         self.machine.emit(PagePut, page.pfn, left, holder)
         if left == 0:
