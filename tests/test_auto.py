@@ -37,13 +37,19 @@ def test_what_lies_near_by_is_found_before_anything_is_proved() -> None:
     assert result.findings[0].deviations <= 1
 
 
+def test_looking_near_by_says_when_it_was_whole() -> None:
+    result = explore(spec_of(), Auto(runs=6400), runs=120)
+    assert "near by: 113 orders, all with at most 1 preemption or fault; " in result.bound
+
+
 def test_where_a_proof_takes_too_long_the_rest_of_the_runs_hunt() -> None:
     strategy = Auto(runs=400)
     result = explore(spec_of(guests=4), strategy, runs=400)
     assert (result.verdict, result.runs, result.cut) == ("no-violation-within", 400, "runs")
     assert sum(strategy.near.counts) == 25
     assert strategy.proof.states.runs > 100
-    assert "near by: " in result.bound
+    # There are more than 25 without a preemption.
+    assert "near by: 25 orders, fewest preemptions first; " in result.bound
     assert "towards a proof: " in result.bound
     assert "hunting: " in result.bound
     assert strategy.hunt.seen

@@ -88,9 +88,7 @@ class Auto:
             return self.proof.covered()
         if self.near.exhausted:
             return f"all {self._near()}"
-        whole = (
-            f"with at most {_NEAR} preemption or fault" if self.near.finished > _NEAR else "fewest preemptions first"
-        )
+        whole = self.near.finished > _NEAR
         which = f"all with at most {_NEAR} preemption or fault" if whole else "fewest preemptions first"
         parts = [f"near by: {self._near()}, {which}"]
         if self._stage is not self.near:
