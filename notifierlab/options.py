@@ -31,6 +31,20 @@ def _pairs(_ctx: click.Context, parameter: click.Parameter, values: tuple[str, .
     return pairs
 
 
+def by_rule(what_for: str) -> Callable[[F], F]:
+    """The option that names rules."""
+    return click.option(
+        "--rule",
+        "rules",
+        metavar="ID",
+        multiple=True,
+        shell_complete=complete_from("rules"),
+        help=what_for,
+    )
+
+
+AS_JSON: Final = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+
 WHAT_TO_RUN: Final = (
     click.argument("scenario", shell_complete=complete_from("scenarios")),
     click.option(
@@ -67,19 +81,12 @@ WHAT_TO_RUN: Final = (
     click.option(
         "--carrier", type=click.Choice(["bare", "trio"]), default="bare", show_default=True, help="What resumes tasks."
     ),
-    click.option(
-        "--rule",
-        "rules",
-        metavar="ID",
-        multiple=True,
-        shell_complete=complete_from("rules"),
-        help="Look for this rule alone (repeatable).",
-    ),
+    by_rule("Look for this rule alone (repeatable)."),
     click.option(
         "--log", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write the log to FILE."
     ),
     click.option("--strict", is_flag=True, help="Judge by the strict rules too: start and end before the freelist."),
-    click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text."),
+    AS_JSON,
 )
 """Every command that runs a scenario takes these."""
 

@@ -6,7 +6,7 @@ import sys
 import click
 
 from notifierlab.commands.showing import EPILOG, glyphs, print_text, width
-from notifierlab.options import complete_from
+from notifierlab.options import AS_JSON, by_rule, complete_from
 
 
 @click.command(epilog=EPILOG)
@@ -21,14 +21,7 @@ from notifierlab.options import complete_from
     shell_complete=complete_from("profiles"),
     help="Which kernel to run it on (repeatable).",
 )
-@click.option(
-    "--rule",
-    "rules",
-    metavar="ID",
-    multiple=True,
-    shell_complete=complete_from("rules"),
-    help="Look for this rule alone (repeatable).",
-)
+@by_rule("Look for this rule alone (repeatable).")
 @click.option(
     "--bound",
     type=click.IntRange(min=0),
@@ -54,7 +47,7 @@ from notifierlab.options import complete_from
 )
 @click.option("--score", is_flag=True, help="Judge the judge: break the driver in many ways and see which are caught.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+@AS_JSON
 def driver(
     driver: str | None,
     new: str | None,

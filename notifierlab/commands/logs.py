@@ -7,21 +7,14 @@ from pathlib import Path
 import click
 
 from notifierlab.commands.showing import EPILOG, ForCi, glyphs, print_text, show, width
-from notifierlab.options import complete_from, FOR_CI, taking
+from notifierlab.options import AS_JSON, by_rule, FOR_CI, taking
 
 
 @click.command(epilog=EPILOG)
 @click.argument("logs", nargs=-1, required=True, metavar="LOG...")
-@click.option(
-    "--rule",
-    "rules",
-    metavar="ID",
-    multiple=True,
-    shell_complete=complete_from("rules"),
-    help="Judge by this rule alone (repeatable).",
-)
+@by_rule("Judge by this rule alone (repeatable).")
 @click.option("--strict", is_flag=True, help="Judge by the strict rules too.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+@AS_JSON
 @taking(FOR_CI)
 def check(
     logs: tuple[str, ...],
@@ -51,17 +44,10 @@ def check(
 
 @click.command(epilog=EPILOG)
 @click.argument("log")
-@click.option(
-    "--rule",
-    "rules",
-    metavar="ID",
-    multiple=True,
-    shell_complete=complete_from("rules"),
-    help="Tell of this rule; otherwise of the most severe.",
-)
+@by_rule("Tell of this rule; otherwise of the most severe.")
 @click.option("--full", is_flag=True, help="Tell all that happened, not only what led to the violation.")
 @click.option("--why", is_flag=True, help="Run other orders to find out what decides, and say it at the end.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+@AS_JSON
 def story(log: str, rules: tuple[str, ...], full: bool, why: bool, as_json: bool) -> int:
     """Tell the story of the violation in LOG: the events that matter, one lane a task.
 
@@ -87,7 +73,7 @@ def story(log: str, rules: tuple[str, ...], full: bool, why: bool, as_json: bool
 
 @click.command(epilog=EPILOG)
 @click.argument("log")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+@AS_JSON
 def ledger(log: str, as_json: bool) -> int:
     """List each freed page of LOG and how each registered MMU was told before.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from notifierlab.commands.showing import EPILOG
-from notifierlab.options import complete_from
+from notifierlab.options import AS_JSON, by_rule
 
 
 @click.command(epilog=EPILOG)
@@ -20,15 +20,8 @@ from notifierlab.options import complete_from
     metavar="FILE",
     help="Where to write; its suffix says what: .html, .perfetto-trace or .svg.",
 )
-@click.option(
-    "--rule",
-    "rules",
-    metavar="ID",
-    multiple=True,
-    shell_complete=complete_from("rules"),
-    help="Begin with this rule (repeatable); otherwise with the most severe.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+@by_rule("Begin with this rule (repeatable); otherwise with the most severe.")
+@AS_JSON
 def report(log: str, output: Path, rules: tuple[str, ...], as_json: bool) -> int:
     """Draw LOG (`-` is standard input), to look at it and to show it.
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from notifierlab.commands.showing import EPILOG, ForCi, glyphs, print_text, request_of, show, width
-from notifierlab.options import FOR_CI, taking, WHAT_TO_RUN, WHO_SEARCHES
+from notifierlab.options import AS_JSON, FOR_CI, taking, WHAT_TO_RUN, WHO_SEARCHES
 
 # As in `explore.search` and `explore.menu`, written down here so that `--help` need not import them; a test compares.
 BOUND = 2
@@ -158,7 +158,7 @@ def explore(
     help="How to go on where it cannot (with --lenient).",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Where drawing begins (with --then).")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+@AS_JSON
 def replay(log: str, lenient: bool, then: str, seed: int, as_json: bool) -> int:
     """Run LOG again by its schedule and compare event by event.
 
