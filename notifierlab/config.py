@@ -46,7 +46,9 @@ def defaults_from(path: Path, commands: Mapping[str, click.Command]) -> Defaults
     for name, command in commands.items():
         options = _options(command)
         given = {key: reader.value(TABLE, key, value, options[key]) for key, value in shared.items() if key in options}
-        for key, value in table.get(name, {}).items() if name in table else ():
+        own = table.get(name)
+        # `driver` is an option as well: only a table is the command's.
+        for key, value in own.items() if isinstance(own, dict) else ():
             reader.must_be_known(key, name)
             given[key] = reader.value(f"{TABLE}.{name}", key, value, options[key])
         if given:

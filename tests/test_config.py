@@ -40,6 +40,11 @@ def searched(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, o
     return found
 
 
+def test_a_driver_may_be_named_for_all_commands_though_one_command_is_called_so(here: Path) -> None:
+    defaults = defaults_from(write(here, '[tool.notifierlab]\ndriver = "kvm"\n'), COMMANDS)
+    assert defaults["explore"] == {"driver": "kvm"}
+
+
 def test_a_key_holds_for_every_command_that_has_the_option(here: Path) -> None:
     path = write(here, '[tool.notifierlab]\nprofile = "v2_6_27"\nbound = 1\nstrict = true\n')
     defaults = defaults_from(path, COMMANDS)

@@ -16,7 +16,7 @@ from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace, TrackEvent
 from notifierlab import events as e, recheck
 from notifierlab.checker import RULES
 from notifierlab.events import Event, EVENTS, Va
-from notifierlab.report.page import log_of, page, replay_command, schedule_words, SCRIPTS
+from notifierlab.report.page import log_of, page, schedule_words, SCRIPTS
 from notifierlab.report.page.data import FAMILIES
 from notifierlab.report.perfetto import nested, trace
 from notifierlab.report.spans import NEVER, Span
@@ -384,9 +384,20 @@ def test_the_schedule_is_told_by_what_departs_from_carrying_on() -> None:
     assert schedule_words(()) == []
 
 
-def test_the_replay_command_can_be_pasted() -> None:
-    assert replay_command("a b.jsonl") == "notifierlab replay 'a b.jsonl'"
-    assert replay_command("-") == ""
+def test_the_replay_command_can_be_pasted(sample: Run) -> None:
+    run = replace(sample, name="a b.jsonl")
+    assert run.replay == "notifierlab replay 'a b.jsonl'"
+    assert "notifierlab replay 'a b.jsonl'" in _texts(_drawn(run))
+    assert replace(sample, name="-").replay == ""
+
+
+def test_only_pytest_runs_the_log_of_a_test_again(sample: Run) -> None:
+    of_test = sample.header.model_copy(update={"scenario": "tests/test_it.py::test_it"})
+    run = replace(sample, name="a.jsonl", header=of_test)
+    command = "pytest tests/test_it.py::test_it --notifierlab-replay a.jsonl"
+    assert run.replay == command
+    assert command in _texts(_drawn(run))
+    assert command in page(run, timeline(run.events, run.violations))
 
 
 def test_every_event_has_a_family_with_a_name() -> None:

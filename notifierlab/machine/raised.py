@@ -1,11 +1,12 @@
 """What a task raised: whose failure it is, and how it is told, the same in every process."""
 
+import os
 import re
 from pathlib import Path
 from types import FrameType
 from typing import Final
 
-_HERE: Final = str(Path(__file__).parent.parent)
+_HERE: Final = str(Path(__file__).parent.parent) + os.sep
 # As in the repr of an object: <Thing object at 0x7f1b2c>.
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+(?=>)")
 

@@ -14,6 +14,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from notifierlab.report.outcome import VERDICT_WORDS
 from notifierlab.report.spans import NEVER, Span
 from notifierlab.report.stories import Line
 from notifierlab.report.story import SENTENCES
@@ -103,7 +104,7 @@ class _Drawing:
     def _head(self) -> float:
         """Title and what was run; returns where the lanes begin."""
         violation = self._run.violations[0] if self._run.violations else None
-        title = violation.rule if violation is not None else _TITLES[self._run.verdict]
+        title = violation.rule if violation is not None else VERDICT_WORDS[self._run.verdict].capitalize()
         ET.SubElement(self._root, "title").text = _clean(f"{title}: {self._run.header.scenario}")
         if self._inline:
             return 8
@@ -119,8 +120,8 @@ class _Drawing:
 
     def _foot(self, top: float) -> float:
         """What the colours mean, and how to run it again; returns the height of the drawing."""
-        if not self._inline and self._run.name != "-":
-            self._words(_MARGIN, top + 10, f"notifierlab replay {self._run.name}", size=11, fill=_MUTED, family=_MONO)
+        if not self._inline and self._run.replay:
+            self._words(_MARGIN, top + 10, self._run.replay, size=11, fill=_MUTED, family=_MONO)
             top += 18
         return top + 8
 
@@ -299,8 +300,6 @@ class _Drawing:
 
 
 _NOTHING: Final = {True: "No rule was broken in this run.", False: "Cut off; no rule was broken in what there is."}
-_TITLES: Final = {"no-violation-within": "No violation", "proved": "Proved", "undecided": "Undecided"}
-
 _HOST_LOOKS: Final = {
     "held": (_HOST_SOFT, _HOST_SOFT, _INK),
     "mapped": (_HOST, _HOST, "#ffffff"),

@@ -7,8 +7,10 @@ it but colours. It is made from events alone, in one pass.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any, Final
 
+from notifierlab.again import replay_command
 from notifierlab.checker import LedgerRow
 from notifierlab.events import Event, PAGE_SIZE, Violation
 from notifierlab.report.doings import Doings, Telling
@@ -41,6 +43,11 @@ class Run:
     def choices(self) -> tuple[int, ...]:
         """The choices that were made; those asked for, if the log was cut off before it said."""
         return self.claimed.choices if self.claimed is not None else self.header.schedule
+
+    @property
+    def replay(self) -> str:
+        """The command that runs it again; nothing for a log that came by standard input."""
+        return "" if self.name == "-" else replay_command(self.header.scenario, PurePath(self.name).as_posix())
 
 
 @dataclass(frozen=True, kw_only=True)

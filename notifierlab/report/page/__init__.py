@@ -12,7 +12,6 @@ JSON cannot end its element, and the page's policy lets no script run but its ow
 import base64
 import gzip
 import hashlib
-import shlex
 from collections.abc import Sequence
 from importlib import resources
 from itertools import groupby
@@ -23,6 +22,7 @@ import msgspec
 
 from notifierlab import __version__
 from notifierlab.events import Violation
+from notifierlab.report.outcome import VERDICT_WORDS
 from notifierlab.report.page.data import page_data
 from notifierlab.report.stories import stories, Told
 from notifierlab.report.story import SENTENCES
@@ -61,12 +61,12 @@ def page(run: Run, line: Timeline) -> str:
         run=run,
         title=_title(run),
         sentence=SENTENCES.get(run.violations[0].rule, "") if run.violations else "",
-        verdict=_VERDICTS[run.verdict],
+        verdict=VERDICT_WORDS[run.verdict].capitalize(),
         listed=_listed(run, tales),
         stories=tales,
         steps=run.claimed.steps if run.claimed is not None else (run.events[-1].step if run.events else 0),
         schedule=schedule_words(run.choices),
-        replay=replay_command(run.name),
+        replay=run.replay,
         log=base64.b64encode(log_of(run)).decode(),
         log_name="run.jsonl" if run.name == "-" else PurePath(run.name).name,
         version=__version__,
@@ -80,16 +80,8 @@ def page(run: Run, line: Timeline) -> str:
     )
 
 
-_VERDICTS: Final = {
-    "violated": "Violated",
-    "no-violation-within": "No violation",
-    "proved": "Proved",
-    "undecided": "Undecided",
-}
-
-
 def _title(run: Run) -> str:
-    what = run.violations[0].rule if run.violations else _VERDICTS[run.verdict].lower()
+    what = run.violations[0].rule if run.violations else VERDICT_WORDS[run.verdict]
     return f"{what}: {run.header.scenario}"
 
 
@@ -99,11 +91,6 @@ def log_of(run: Run) -> bytes:
     if run.claimed is not None:
         lines.append(msgspec.json.encode(run.claimed))
     return gzip.compress(b"\n".join(lines) + b"\n", mtime=0)
-
-
-def replay_command(name: str) -> str:
-    """What runs the log again; nothing for a log that came by standard input."""
-    return "" if name == "-" else f"notifierlab replay {shlex.quote(PurePath(name).as_posix())}"
 
 
 def schedule_words(choices: Sequence[int]) -> list[str]:
