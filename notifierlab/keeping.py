@@ -156,11 +156,16 @@ def write_run(
     strategy.new_run()
     with Writer.to(path, header_of(request, spec, seed=seed, schedule=schedule)) as writer:
         result = run_once(spec, strategy, sink=writer, disabled=disabled)
-        assert result.ended != "left", "only a search leaves a run, and a log is of a whole one"
-        writer.end(ended=result.ended, violations=result.violations, steps=result.steps, choices=result.choices)
+        end_log(writer, result)
     if result.external:
         mark_external(path)
     return result
+
+
+def end_log(writer: Writer, result: RunResult) -> None:
+    """Writes the verdict line of a run that was made."""
+    assert result.ended != "left", "only a search leaves a run, and a log is of a whole one"
+    writer.end(ended=result.ended, violations=result.violations, steps=result.steps, choices=result.choices)
 
 
 def make_folder(folder: Path) -> None:

@@ -26,7 +26,7 @@ from notifierlab.explore.lock_graph import inversion, LockGraph
 from notifierlab.reading import LogReader
 from notifierlab.report.lanes import Glyphs
 from notifierlab.report.ledger import ledger_table
-from notifierlab.report.outcome import EXIT_STATUS, Outcome
+from notifierlab.report.outcome import EXIT_STATUS, Outcome, TOGETHER
 from notifierlab.report.story import story, told
 from notifierlab.report.timeline import Run
 from notifierlab.trace import RunHeader, Verdict, verdict_of, VerdictWord
@@ -104,7 +104,7 @@ def check_events(
     `ledger` asks for the ledger as well, which has a row for each freed page.
     """
     strict = strict or reader.header.strict
-    checker = Checker(reader.header.switches, strict=strict, disabled=rules_but(rules))
+    checker = Checker(reader.header.switches, strict=strict, disabled=rules_but(rules), ledger=ledger)
     feed, found = checker.feed, checker.violations
     steps = 0
     places: list[int] = []
@@ -128,7 +128,7 @@ def check_events(
         events=reader.events_read,
         steps=reader.verdict.steps if reader.verdict else steps,
         claimed=reader.verdict,
-        ledger=tuple(checker.ledger()) if ledger else (),
+        ledger=tuple(checker.ledger()),
         lock_edges=tuple(checker.lock_edges),
     )
 
@@ -167,7 +167,7 @@ def check_logs(names: Sequence[str], *, strict: bool, rules: Collection[str]) ->
             logs.append(check_log(file, name, strict=strict, rules=rules))
     found = [(violation, log.name) for log in logs for violation in log.violations]
     if not rules or "lock-order" in rules:
-        found += [(violation, "together") for violation in merged_inversions(logs)]
+        found += [(violation, TOGETHER) for violation in merged_inversions(logs)]
     found.sort(key=lambda each: severity_of(each[0]))
     violations = tuple(violation for violation, _ in found)
     return Outcome(
@@ -209,7 +209,6 @@ def tell(
         events,
         violation,
         others=checked.violations,
-        log=name,
         replay=replay_command(reader.header.scenario, name),
         width=width,
         glyphs=glyphs,

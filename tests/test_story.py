@@ -55,7 +55,9 @@ replay  notifierlab replay run.jsonl
 
 
 def _told(violation: Violation = VIOLATION, run: list[Event] | None = None, width: int = 100) -> str:
-    return story(run or events(), violation, others=[UNPAIRED], log="run.jsonl", width=width, glyphs=ASCII)
+    return story(
+        run or events(), violation, others=[UNPAIRED], replay="notifierlab replay run.jsonl", width=width, glyphs=ASCII
+    )
 
 
 def test_the_founding_race_is_told_so_that_it_convinces() -> None:

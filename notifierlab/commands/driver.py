@@ -1,11 +1,10 @@
 """The command for whoever writes a driver: `driver`."""
 
-import json
 import sys
 
 import click
 
-from notifierlab.commands.showing import EPILOG, glyphs, print_text, width
+from notifierlab.commands.showing import EPILOG, glyphs, show, Shown, width
 from notifierlab.options import AS_JSON, by_rule, complete_from
 
 
@@ -84,21 +83,15 @@ def driver(
         width=width(),
         glyphs=glyphs(),
     )
-    with ProgressLine(sys.stderr) as line:
-        progress = None if quiet else line
+    judged: Shown
+    with ProgressLine(sys.stderr, quiet=quiet) as progress:
         if score:
             from notifierlab.conformance.score import run_score
 
-            scored = run_score(plan, progress=progress)
-            text, found, status = scored.as_text(width=width()), scored.as_json(), scored.exit_status
+            judged = run_score(plan, progress=progress)
         else:
-            findings = run_suite(plan, progress=progress)
-            text, found, status = findings.as_text(width=width()), findings.as_json(), findings.exit_status
-    if as_json:
-        click.echo(json.dumps(found, indent=2))
-    else:
-        print_text(text)
-    return status
+            judged = run_suite(plan, progress=progress)
+    return show(judged, as_json=as_json)
 
 
 def _new(name: str, driver: str | None) -> int:
@@ -106,7 +99,6 @@ def _new(name: str, driver: str | None) -> int:
         raise click.UsageError("--new writes a driver, it judges none: leave DRIVER out.")
     from notifierlab.conformance.skeleton import write_skeleton
 
-    written = write_skeleton(name)
-    module, test = written
+    module, test = write_skeleton(name)
     click.echo(f"wrote {module} and {test}; try\n  pytest {test}\n  notifierlab driver {module}")
     return 0

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TYPE_CHECKING
+from typing import Any, Final, Protocol, TYPE_CHECKING
 
 import click
 
@@ -43,13 +43,9 @@ def width() -> int:
 
 
 def glyphs() -> "Glyphs":
-    from notifierlab.report.lanes import ASCII, UNICODE
+    from notifierlab.report.lanes import glyphs_for
 
-    try:
-        "".join(UNICODE).encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:
-        return ASCII
-    return UNICODE
+    return glyphs_for(sys.stdout.encoding)
 
 
 def print_text(text: str) -> None:
@@ -58,7 +54,17 @@ def print_text(text: str) -> None:
     click.echo(painted(text) if wants_colour(sys.stdout) else text, nl=False)
 
 
-def show(outcome: "Outcome", *, as_json: bool) -> int:
+class Shown(Protocol):
+    """What a command came to."""
+
+    @property
+    def exit_status(self) -> int: ...
+    def as_json(self) -> dict[str, object]: ...
+    def as_text(self, *, width: int = 100) -> str: ...
+
+
+def show(outcome: Shown, *, as_json: bool) -> int:
+    """Print what came out, and return the exit status of it."""
     if as_json:
         click.echo(json.dumps(outcome.as_json(), indent=2))
     else:

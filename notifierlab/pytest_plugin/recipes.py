@@ -34,9 +34,9 @@ class Recipe:
         self.kwargs = kwargs
 
 
-def is_host(fixturedef: pytest.FixtureDef[Any]) -> bool:
+def is_host(fixture: "pytest.FixtureDef[Any] | Recipe") -> bool:
     """Whether it is the fixture `host` of this plugin, and no other of that name."""
-    func = fixturedef.func
+    func = fixture.func
     return getattr(func, "__module__", "") == _HOME and func.__name__ == "host"
 
 
@@ -96,7 +96,7 @@ class Builder:
 
     async def _build(self, recipe: Recipe) -> object:
         func = recipe.func
-        if func.__module__ == _HOME and func.__name__ == "host":
+        if is_host(recipe):
             return self._host
         kwargs = {name: await self.value(each) for name, each in recipe.kwargs.items()}
         made = func(**kwargs)

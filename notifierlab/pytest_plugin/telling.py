@@ -18,9 +18,9 @@ from notifierlab.again import replay_command
 from notifierlab.events import Event, Violation
 from notifierlab.explore.run import RunResult, RunSpec
 from notifierlab.explore.tally import Finding
-from notifierlab.keeping import Keeper, KEPT_IN, make_folder
+from notifierlab.keeping import end_log, Keeper, KEPT_IN, make_folder
 from notifierlab.recheck import severity_of
-from notifierlab.report.lanes import ASCII, Glyphs, UNICODE
+from notifierlab.report.lanes import Glyphs, glyphs_for
 from notifierlab.report.story import story
 from notifierlab.request import header_of, Request
 from notifierlab.trace import mark_external, Writer
@@ -97,8 +97,7 @@ class Teller:
             with Writer.to(path, header_of(self._request, spec)) as writer:
                 for event in events:
                     writer(event)
-                assert result.ended != "left", "only a search leaves a run, and a log is of a whole one"
-                writer.end(ended=result.ended, violations=result.violations, steps=result.steps, choices=result.choices)
+                end_log(writer, result)
         except OSError:
             return ""
         if result.external:
@@ -177,8 +176,4 @@ def _deviations(count: int) -> str:
 
 
 def _glyphs() -> Glyphs:
-    try:
-        "".join(UNICODE).encode(getattr(sys.__stdout__, "encoding", None) or "ascii")
-    except UnicodeEncodeError:
-        return ASCII
-    return UNICODE
+    return glyphs_for(getattr(sys.__stdout__, "encoding", None))

@@ -16,12 +16,10 @@ from pathlib import Path
 from typing import Final
 
 from notifierlab.events import Violation
-from notifierlab.report.outcome import Outcome
+from notifierlab.report.outcome import Outcome, TOGETHER
 
 ANNOTATIONS_MAX: Final = 10
 """How many annotations of a kind GitHub shows for a step of a job."""
-
-_TOGETHER: Final = "together"
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ def _by_case(outcome: Outcome, cases: Sequence[str]) -> Mapping[str, list[Violat
     found: dict[str, list[Violation]] = {name: [] for name in cases}
     for n, violation in enumerate(outcome.violations):
         name = outcome.where[n] if outcome.where else cases[0]
-        found.setdefault(", ".join(cases) if name == _TOGETHER else name, []).append(violation)
+        found.setdefault(", ".join(cases) if name == TOGETHER else name, []).append(violation)
     return found
 
 
@@ -116,7 +114,7 @@ def annotations(outcome: Outcome, place: Place | None = None) -> list[str]:
     lines = []
     for n, violation in enumerate(outcome.violations[:ANNOTATIONS_MAX]):
         at = place
-        if at is None and outcome.where and outcome.where[n] != _TOGETHER:
+        if at is None and outcome.where and outcome.where[n] != TOGETHER:
             at = Place(outcome.where[n], 1)
         message = f"{violation.message} (step {violation.step}; {_seen_in(outcome, n)})"
         lines.append(_command("error", at, violation.rule, message))

@@ -40,6 +40,15 @@ UNICODE: Final = Glyphs("─", "│", "●", "▶", "━")
 ASCII: Final = Glyphs("-", "|", "*", ">", "=")
 
 
+def glyphs_for(encoding: str | None) -> Glyphs:
+    """What a terminal of this encoding can show."""
+    try:
+        "".join(UNICODE).encode(encoding or "ascii")
+    except UnicodeEncodeError:
+        return ASCII
+    return UNICODE
+
+
 def lanes(rows: Sequence[Row], *, width: int = 100, glyphs: Glyphs = UNICODE) -> list[str]:
     """The rows as lines of text, none wider than `width` (unless a task's name alone is)."""
     tasks = list(dict.fromkeys(row.task for row in rows if row.task))

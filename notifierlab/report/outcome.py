@@ -22,7 +22,7 @@ class Outcome:
     """What there is to tell. None stands for "does not apply".
 
     `others` are violations that were seen and not looked for; `logs` the files written,
-    by the rule they show; `where` names the log of each violation, if there are several;
+    by the rule they show; `where` names the log of each violation, or `TOGETHER`, if there are several;
     `story` goes to people only.
     """
 
@@ -104,6 +104,9 @@ class Outcome:
             parts.append(f"{_grouped(int(self.runs / self.seconds))} runs/s")
         return ", ".join(parts) + (", interrupted" if self.interrupted else "")
 
+
+TOGETHER: Final = "together"
+"""Where a violation is that only several logs show, none of them by itself."""
 
 VERDICT_WORDS: Final = {
     "proved": "proved",

@@ -75,7 +75,11 @@ class _Trace:
         self.marks: list[_Mark] = []
         self._run, self._line = run, line
         self._times = _times(run.events)
-        self._flows = _flows(line)
+        # By the place of an event: the arrows that touch it.
+        self._flows: dict[int, list[int]] = {}
+        for flow, places in _flows(line).items():
+            for place in places:
+                self._flows.setdefault(place, []).append(flow)
         header = run.header
         about = (
             f"{header.scenario}, profile {header.profile}, mutants {', '.join(header.mutants) or 'none'}, "
@@ -137,7 +141,7 @@ class _Trace:
         notes: dict[str, int | str] = {}
         if isinstance(opened, WindowOpened):
             notes = _fields(opened) | {"task": opened.task}
-        flows = tuple(flow for flow, places in self._flows.items() if places[0] == span.begin)
+        flows = tuple(self._flows.get(span.begin, ()))
         self._slice(self._track(self._mms, "windows"), span, notes, flows)
 
     def _slice(
@@ -155,10 +159,6 @@ class _Trace:
 
     def _events(self) -> None:
         tasks = {lane.name: lane.number for lane in self._line.lanes if lane.kind == "task"}
-        flows: dict[int, list[int]] = {}
-        for flow, places in self._flows.items():
-            for place in places:
-                flows.setdefault(place, []).append(flow)
         for place, event in enumerate(self._run.events):
             text = words(event)
             if not text:
@@ -167,7 +167,7 @@ class _Trace:
             track = self._lanes[tasks[event.task]]
             tag = tag_of(type(event))
             # The slice of the window has the arrow already; its event would only be met by it again.
-            its = () if isinstance(event, WindowOpened) else tuple(flows.get(place, ()))
+            its = () if isinstance(event, WindowOpened) else tuple(self._flows.get(place, ()))
             if tag in ("page_freed", "page_allocated"):
                 name = "free" if tag == "page_freed" else "allocate"
                 self._add(self._times[place], _INSTANT, self._allocator, f"{name} page {notes['pfn']}", notes, its)

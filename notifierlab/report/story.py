@@ -121,7 +121,6 @@ def story(
     violation: Violation,
     *,
     others: Iterable[Violation] = (),
-    log: str = "",
     replay: str = "",
     width: int = 100,
     glyphs: Glyphs = UNICODE,
@@ -134,8 +133,7 @@ def story(
         events: the whole run.
         violation: what is to be explained.
         others: more violations of the run; those that fall into the story are noted in it.
-        log: the file the run stands in, for the replay line.
-        replay: the command that runs it again, where `notifierlab replay` does not.
+        replay: the command that runs it again, for the last line.
         width: columns of the page.
         glyphs: what the terminal can show.
         full: tell all that can be told, not only what led to the violation.
@@ -145,7 +143,7 @@ def story(
     set_up, rows = _set_up(rows)
     head = textwrap.wrap(f"{violation.rule}: {SENTENCES.get(violation.rule, violation.message)}", width)
     tail = [*([""] if closing else []), *closing]
-    tail += ["", f"replay  {replay or f'notifierlab replay {log}'}"] if replay or log else []
+    tail += ["", f"replay  {replay}"] if replay else []
     return "\n".join([*head, "", *set_up, *lanes(rows, width=width, glyphs=glyphs), *tail]) + "\n"
 
 

@@ -30,12 +30,10 @@ raw.lanes.forEach(([kind, name], lane) => { if (kind === "page") pageLane.set(Nu
 
 // Spans, by lane.
 const SPAN_FIELDS = 8;
-const spans = [];
 const spansOf = raw.lanes.map(() => []);
 for (let at = 0; at < raw.spans.length; at += SPAN_FIELDS) {
   const [kind, lane, row, begin, end, label, stale, page] = raw.spans.slice(at, at + SPAN_FIELDS);
   const span = { kind: S[kind], lane, row, begin, end, label: S[label], stale, page };
-  spans.push(span);
   spansOf[lane].push(span);
 }
 

@@ -4,12 +4,13 @@ A run of a hundred thousand events says few different things; so texts stand in 
 list, and all else is their numbers. Places are numbers of events, as everywhere.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from notifierlab.checker import LedgerRow
+from notifierlab.checker.ledger import NOT_ANNOUNCED
 from notifierlab.events import Event
 from notifierlab.report.spans import Lane
 from notifierlab.report.stories import Line
@@ -48,13 +49,14 @@ class _Kind(msgspec.Struct):
 def page_data(run: Run, line: Timeline, stories: Sequence[Sequence[Line]]) -> dict[str, object]:
     """Everything the script needs, ready for JSON."""
     strings = _Strings()
+    known = _known_kinds(run.events)
     numbers: dict[tuple[str, str], int] = {(lane.kind, lane.name): lane.number for lane in line.lanes}
     page_sets: dict[tuple[int, ...], int] = {}
     return {
-        "events": _columns(run.events, strings, numbers),
+        "events": _columns(run.events, strings, numbers, known),
         "pages": [page_sets.setdefault(pages, len(page_sets)) for pages in line.pages],
         "pageSets": list(page_sets),
-        "kinds": _kinds(run.events),
+        "kinds": _kinds(known),
         "lanes": [[lane.kind, lane.name] for lane in line.lanes],
         "involved": _involved(line.lanes, line.involved),
         "spans": [
@@ -79,7 +81,7 @@ def page_data(run: Run, line: Timeline, stories: Sequence[Sequence[Line]]) -> di
         "ledger": {
             "head": [name.replace("_", " ") for name in LedgerRow.__struct_fields__],
             "rows": [msgspec.structs.astuple(row) for row in run.ledger],
-            "bad": "NOT ANNOUNCED",
+            "bad": NOT_ANNOUNCED,
         },
         # Last: only now are all texts known.
         "strings": strings.all,
@@ -101,16 +103,16 @@ def _known_kinds(events: Sequence[Event]) -> dict[type[Event], _Kind]:
     return known
 
 
-def _kinds(events: Sequence[Event]) -> list[list[object]]:
+def _kinds(known: Mapping[type[Event], _Kind]) -> list[list[object]]:
     return [
-        [kind.name, kind.family, FAMILIES.get(kind.family, kind.family), list(kind.fields)]
-        for kind in _known_kinds(events).values()
+        [kind.name, kind.family, FAMILIES.get(kind.family, kind.family), list(kind.fields)] for kind in known.values()
     ]
 
 
-def _columns(events: Sequence[Event], strings: _Strings, lanes: dict[tuple[str, str], int]) -> dict[str, list[int]]:
+def _columns(
+    events: Sequence[Event], strings: _Strings, lanes: dict[tuple[str, str], int], known: Mapping[type[Event], _Kind]
+) -> dict[str, list[int]]:
     """Step, task, MMU, kind, words and fields of each event, each a column; the fields one after the other."""
-    known = _known_kinds(events)
     step, task, mmu, kind, text, values = [], [], [], [], [], []
     for event in events:
         its = known[type(event)]

@@ -4,7 +4,7 @@ const BOLD = `600 ${FONT}`;
 const SMALL = FONT.replace("11.5px", "10.5px");
 const MONO = '11px ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace';
 const canvas = $("canvas"), context = canvas.getContext("2d");
-const paper = { width: 0, height: 0, gutter: 120, boxes: [], lanesHeight: 0 };
+const paper = { width: 0, height: 0, gutter: 120, boxes: [] };
 let colour = {};
 
 function readColours() {
@@ -333,7 +333,7 @@ function paintFlag(c, place) {
   c.strokeStyle = colour.bad; c.lineWidth = 2;
   c.beginPath(); c.moveTo(x, 10); c.lineTo(x, paper.height); c.stroke(); c.lineWidth = 1;
   c.font = BOLD;
-  const text = brokenAt.get(place)[0] ? ruleAt(place) : "";
+  const text = ruleAt(place);
   const width = c.measureText(text).width + 14;
   const left = Math.min(Math.max(x - width + 1, paper.gutter), paper.width - width);
   rounded(c, left, 2, width, 18, 4, colour.bad);

@@ -24,7 +24,6 @@ function resize() {
   const ratio = window.devicePixelRatio || 1;
   const { boxes, height } = layout();
   paper.boxes = boxes;
-  paper.lanesHeight = height;
   paper.width = frame.clientWidth;
   context.font = BOLD;
   const names = view.lanes.map((lane) => context.measureText(laneTitle(lane)).width + (laneKind[lane] === "page" ? 44 : 0));

@@ -81,9 +81,3 @@ function column(place) {
 }
 function columnEnd(place) { return place === NEVER ? view.places.length + TRAIL : column(place); }
 function columns() { return view.places.length + TRAIL; }
-
-// The visible event at or nearest to a place.
-function nearestVisible(place) {
-  if (!view.places.length) return NEVER;
-  return view.places[Math.min(view.rank[place], view.places.length - 1)];
-}
