@@ -14,7 +14,7 @@ from msgspec import Struct
 from notifierlab import events as ev
 from notifierlab.checker.rules import CRITICAL, hexed, Judge, Rule
 from notifierlab.checker.state import Mmu, Translation, within
-from notifierlab.checker.tasks import DRIVER_RANKS, Held, UNRANKED
+from notifierlab.checker.tasks import Held, UNRANKED
 from notifierlab.checker.windows import stands
 
 
@@ -95,7 +95,7 @@ class FlushIncomplete(Judge):
 
 def is_drivers(held: Held) -> bool:
     """Whether a lock is one under which a driver's state is seen by its callbacks."""
-    return held.rank == UNRANKED or held.rank in DRIVER_RANKS
+    return held.rank == UNRANKED or held.rank in ev.DRIVER_RANKS
 
 
 def left_in(mmu: Mmu, start: int, end: int) -> list[Translation]:

@@ -32,8 +32,6 @@ NEVER: Final = "never reachable"
 PINNED: Final = "pinned"
 NOT_ANNOUNCED: Final = "NOT ANNOUNCED"
 
-VERDICTS: Final = (BOTH_BEFORE, END_AFTER, BY_PAGE, NEVER, PINNED, NOT_ANNOUNCED)
-
 
 class LedgerRow(Struct, frozen=True):
     """One freed page and one MMU. Steps are None where the thing did not happen.

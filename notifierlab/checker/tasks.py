@@ -13,9 +13,6 @@ UNRANKED: Final = -1
 RANKS: Final[dict[str, int]] = {name: cls.rank for name, cls in LOCK_CLASSES.items()}
 SPINNING: Final[dict[str, bool]] = {name: not cls.sleeps for name, cls in LOCK_CLASSES.items()}
 
-DRIVER_RANKS: Final = range(60, 70)
-"""Ranks of locks that belong to a secondary MMU and are taken inside its callbacks."""
-
 
 class Held(Struct, gc=False, eq=False):
     """One lock held by one task; `number` is the how-many-th acquisition of that task."""

@@ -18,6 +18,7 @@ from typing import Final
 
 from notifierlab.events.base import (
     ADDRESS_MAX as ADDRESS_MAX,
+    DRIVER_RANKS as DRIVER_RANKS,
     Event as Event,
     FORMAT_VERSION as FORMAT_VERSION,
     LOCK_CLASSES as LOCK_CLASSES,

@@ -78,3 +78,6 @@ LOCK_CLASSES: Final[dict[str, LockClass]] = {
 }
 """Lock classes of K 7.1. A driver may have classes of its own: those are judged by a
 graph of the orders seen, not by rank."""
+
+DRIVER_RANKS: Final = range(60, 70)
+"""Ranks of locks that belong to a secondary MMU and are taken inside its callbacks."""

@@ -29,9 +29,9 @@ from pathlib import Path
 from types import CodeType
 from typing import Any, Final, NamedTuple
 
+from notifierlab.explore.happens import History, Kinds
 from notifierlab.explore.run import run_once, RunResult, RunSpec
 from notifierlab.explore.strategies import Replay
-from notifierlab.machine.access import CONFLICTS, Mode, Step
 from notifierlab.machine.audited import AuditedMachine, Change, Pin, Segment
 from notifierlab.machine.sched import LabError
 
@@ -131,7 +131,9 @@ def wrongs(machine: AuditedMachine) -> Iterator[Wrong]:
     changing = [at for at, segment in enumerate(segments) if segment.changes]
     if not changing:
         return
-    order = _Order(machine.trace)
+    kinds, order = Kinds(), History()
+    for step in machine.trace:
+        order.append(kinds.taken(step))
     for at in changing:
         for change in segments[at].changes:
             use = next(_free_uses(segments, order, at, change), None)
@@ -139,47 +141,14 @@ def wrongs(machine: AuditedMachine) -> Iterator[Wrong]:
                 yield Wrong(at, change, use)
 
 
-def _free_uses(segments: Sequence[Segment], order: "_Order", at: int, change: Change) -> Iterator[int]:
+def _free_uses(segments: Sequence[Segment], order: History, at: int, change: Change) -> Iterator[int]:
     """Yield the steps that may have used the place, the nearest to the change first."""
     last = min(len(segments), len(order.clocks))
     for use in sorted(range(last), key=lambda step: abs(step - at)):
         other = segments[use]
-        if other.task != segments[at].task and change.place in other.may_use and not order.fixed(at, use):
+        shared = other.task != segments[at].task and change.place in other.may_use
+        if shared and not order.after(min(at, use), max(at, use)):
             yield use
-
-
-class _Order:
-    """Which steps of a run are in an order that a search knows of: by their task, or by what both touch."""
-
-    def __init__(self, trace: Sequence[Step]) -> None:
-        self.clocks: list[dict[str, int]] = []
-        self._tasks = [step.task for step in trace]
-        last: dict[str, dict[str, int]] = {}
-        # By object, mode and task: the last step that touched it so.
-        touched: dict[str, dict[Mode, dict[str, int]]] = {}
-        for at, step in enumerate(trace):
-            clock = dict(last.get(step.task, {}))
-            for name, mode in step.accesses:
-                for other, steps in touched.get(name, {}).items():
-                    if CONFLICTS[mode] >> other & 1:
-                        for before in steps.values():
-                            _join(clock, self.clocks[before])
-            clock[step.task] = at
-            last[step.task] = clock
-            self.clocks.append(clock)
-            for name, mode in step.accesses:
-                touched.setdefault(name, {}).setdefault(mode, {})[step.task] = at
-
-    def fixed(self, one: int, other: int) -> bool:
-        """Tell whether two steps are in order."""
-        first, second = sorted((one, other))
-        return self.clocks[second].get(self._tasks[first], -1) >= first
-
-
-def _join(clock: dict[str, int], other: dict[str, int]) -> None:
-    for task, at in other.items():
-        if clock.get(task, -1) < at:
-            clock[task] = at
 
 
 # --- what is said of it ---------------------------------------------------------------

@@ -78,10 +78,6 @@ class Kinds:
             self.against.append(against)
         return number
 
-    def dependent(self, a: int, b: int) -> bool:
-        """Tell whether steps of different tasks with these touches may not change places."""
-        return bool(self.against[a] & self.touched[b])
-
     def free_of(self, kind: int, steps: Sequence[Taken]) -> bool:
         """Tell whether a step of this kind may change places with all of `steps`."""
         against, touched = self.against[kind], self.touched

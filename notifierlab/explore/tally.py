@@ -8,7 +8,7 @@ it, and which locks were taken under which.
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from notifierlab.checker import LockEdge
 from notifierlab.events import Violation
@@ -208,7 +208,3 @@ def merged(findings: Iterable[Finding]) -> tuple[Finding, ...]:
             finding = replace(best, run=min(known.run, finding.run), times=known.times + finding.times)
         found[key] = finding
     return tuple(found.values())
-
-
-NOTHING: Final = Stretch(0, 0, (), (), ())
-"""What is known of no runs."""

@@ -257,7 +257,7 @@ class AuditedMachine(BareMachine):
     # --- a change -------------------------------------------------------------------
 
     def _change(self, place: Place, before: object) -> Change:
-        value = next((value for name, value in self.reach.parts_of(place) if name == place.part), None)
+        value = self.reach.value_at(place)
         thing = self.reach.objects[place.of]
         kind = type(value if place.part or type(thing) is CellType else thing).__name__
         return Change(place, called(self.reach, place, before), kind, before)

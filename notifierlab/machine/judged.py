@@ -27,8 +27,6 @@ from notifierlab.machine.access import Mode, RULES
 from notifierlab.machine.rule_objects import ALWAYS
 
 _R, _W, _I, _A = Mode.READ, Mode.WRITE, Mode.INSERT, Mode.ADD
-_HOST_RANKS: Final = range(60)
-_DRIVERS_RANKS_END: Final = 70
 _FEW_PAGES: Final = 16
 _PAGE_WISE: Final = ("page", "change_pte")
 
@@ -367,7 +365,7 @@ class Judged:
 def _is_drivers(cls: str) -> bool:
     """Whether locks of the class belong to a driver."""
     known = ev.LOCK_CLASSES.get(cls)
-    return known is None or (known.rank not in _HOST_RANKS and known.rank < _DRIVERS_RANKS_END)
+    return known is None or known.rank in ev.DRIVER_RANKS
 
 
 _SPECIAL: Final = tuple(name.removeprefix("_on_") for name in vars(Judged) if name.startswith("_on_"))

@@ -171,11 +171,12 @@ class Reach:
 
     def at(self, place: Place) -> object:
         """Return what stands at a place now."""
-        return next((self.content(value, []) for name, value in self.parts_of(place) if name == place.part), None)
+        return self.content(self.value_at(place), [])
 
-    def parts_of(self, place: Place) -> list[Part]:
-        """Return the parts of the object that a place belongs to."""
-        return self.parts(self.objects[place.of], calling=True)
+    def value_at(self, place: Place) -> object:
+        """Return the value at a place now; None where it is gone."""
+        parts = self.parts(self.objects[place.of], calling=True)
+        return next((value for name, value in parts if name == place.part), None)
 
     # --- what there is of an object -------------------------------------------------
 
