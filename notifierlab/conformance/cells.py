@@ -207,8 +207,9 @@ def _cells_of_kind(driver: Maker, name: str, scenario: catalogue.Scenario, profi
     return [Cell(scenario=name, profile=profile)] if any(kind in asked for kind in kinds) else []
 
 
+@functools.cache
 def _asked_for(name: str) -> tuple[str, ...]:
-    """The kinds of driver that a scenario asks for, seen in its calm run."""
+    """The kinds of driver that a scenario asks for, seen in its calm run, once for each process."""
     hosts: list[Host] = []
     spec = Request(scenario=name).resolve()
     scenario = spec.scenario

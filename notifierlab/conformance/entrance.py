@@ -72,13 +72,14 @@ def refuse_unfit(driver: type[Any]) -> None:
         _refuse_device(what, driver)
 
 
-def make_device(maker: Maker, host: Host, *, contexts: int) -> object:
+def make_device(maker: Maker, host: Host) -> object:
     """Make a device of a fresh process, as the scenarios do."""
     mm = host.new_mm()
     under_test = getattr(maker, "under_test", None)
     if under_test is None:
         return maker(mm)
-    return under_test(mm, contexts=contexts, atomic=declared(maker).atomic_lookup)
+    said = declared(maker)
+    return under_test(mm, contexts=said.contexts, atomic=said.atomic_lookup)
 
 
 def refuse_unmakable(maker: Maker, name: str) -> None:
@@ -91,7 +92,7 @@ def refuse_unmakable(maker: Maker, name: str) -> None:
     made: list[object] = []
 
     async def scene(host: Host) -> None:
-        made.append(make_device(maker, host, contexts=declared(maker).contexts))
+        made.append(make_device(maker, host))
 
     try:
         run_once(RunSpec(name="entrance", scenario=scene, profile=Profile()), _calm(), sink=seen.append)

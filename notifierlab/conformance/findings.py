@@ -174,13 +174,12 @@ def judged(
     rows = []
     for profile in profiles:
         here = [cell for cell in cells if cell.cell.profile == profile]
-        host = [HOST] if any(rule in HOST.rules for cell in here for rule in cell.broken) else []
+        broken = [rule for cell in here for rule in cell.broken]
+        # What was not asked for, or is not the driver's to keep, has a row where it was broken.
         extra = [
-            each
-            for each in OBLIGATIONS
-            if each not in asked and any(rule in each.rules for cell in here for rule in cell.broken)
+            each for each in (*OBLIGATIONS, HOST) if each not in asked and any(rule in each.rules for rule in broken)
         ]
-        made = [_row(profile, each, here, tales, effort) for each in [*asked, *extra, *host]]
+        made = [_row(profile, each, here, tales, effort) for each in [*asked, *extra]]
         rows += [row for row in made if row.scenarios or row.scenarios_broken or not row.obligation.may_not_arise]
     return Findings(about=about, rows=tuple(rows), cells=tuple(cells), effort=effort, left=left)
 

@@ -17,17 +17,14 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from notifierlab.conformance.abilities import CALLBACKS
+
 LEFT_ALONE: Final = ("__init__", "__repr__", "under_test")
 """Methods that set the driver up or show it; mistakes there are no matter of orders."""
 
-_CALLBACKS: Final = {
-    "invalidate_range_start": "return",
-    "invalidate_range_end": "return",
-    "invalidate_page": "return",
-    "change_pte": "return",
-    "release": "return",
-    "clear_flush_young": "return False",
-}
+_ANSWERS: Final = {"clear_flush_young": "return False"}
+"""What a callback that is ignored answers, where that is not nothing."""
+
 _SIMPLE: Final = (ast.Expr, ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return, ast.Raise, ast.Break, ast.Continue)
 _OTHER: Final[Mapping[type[ast.cmpop], tuple[str, ...]]] = {
     ast.Gt: (">=", "<"),
@@ -84,12 +81,13 @@ def variants(text: str, switches: Mapping[str, bool | int]) -> list[Variant]:
         switches: the profile in which the driver is judged.
     """
     tree = ast.parse(text)
-    maker = _Maker(text, switches)
+    original = ast.dump(tree)
+    maker = _Maker(text, tree, switches)
     found: dict[str, Variant] = {}
     for where, function in _functions(tree):
         for what, node, edits in maker.mistakes(function):
             changed = _spliced(text, edits)
-            if changed not in found and _differs(changed, tree):
+            if changed not in found and _differs(changed, original):
                 found[changed] = Variant(what, where, node.lineno, changed)
     return sorted(found.values(), key=lambda each: each.line)
 
@@ -128,9 +126,9 @@ def _spliced(text: str, edits: Sequence[_Edit]) -> str:
     return text
 
 
-def _differs(changed: str, tree: ast.Module) -> bool:
+def _differs(changed: str, original: str) -> bool:
     try:
-        return ast.dump(ast.parse(changed)) != ast.dump(tree)
+        return ast.dump(ast.parse(changed)) != original
     except SyntaxError:
         return False
 
@@ -138,10 +136,9 @@ def _differs(changed: str, tree: ast.Module) -> bool:
 class _Maker:
     """Finds the mistakes that can be made in one file."""
 
-    def __init__(self, text: str, switches: Mapping[str, bool | int]) -> None:
+    def __init__(self, text: str, tree: ast.Module, switches: Mapping[str, bool | int]) -> None:
         self._text = text
         self._switches = switches
-        tree = ast.parse(text)
         self._names = _aliases(tree)
         self._methods = _methods(tree)
         # Where each line begins, in characters; the tree counts columns in bytes.
@@ -155,8 +152,12 @@ class _Maker:
         body = function.body[1:] if ast.get_docstring(function) is not None else function.body
         if not body:
             return
-        if function.name in _CALLBACKS and not (len(body) == 1 and isinstance(body[0], ast.Return)):
-            yield "ignores the callback", function, [self._put(body[0], body[-1], _CALLBACKS[function.name])]
+        if function.name in CALLBACKS and not (len(body) == 1 and isinstance(body[0], ast.Return)):
+            yield (
+                "ignores the callback",
+                function,
+                [self._put(body[0], body[-1], _ANSWERS.get(function.name, "return"))],
+            )
         yield from self._in_block(body, function)
 
     # --- statements -----------------------------------------------------------------

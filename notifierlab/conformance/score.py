@@ -272,9 +272,15 @@ def _broken(
     return None
 
 
+_TESTED: dict[Plan, set[str]] = {}
+
+
 def _untested(plan: Plan, driver: type[Any], beat: Callable[[], None]) -> Fate | None:
     """The first obligation that the driver's calm runs put to the test, and those of `driver` do not."""
-    before, now = _tested(plan, loaded(plan.driver), beat), _tested(plan, driver, beat)
+    # What the driver itself does is found out once for each process.
+    if plan not in _TESTED:
+        _TESTED[plan] = _tested(plan, loaded(plan.driver), beat)
+    before, now = _TESTED[plan], _tested(plan, driver, beat)
     for each in OBLIGATIONS:
         if not set(each.rules).isdisjoint(before) and set(each.rules).isdisjoint(now):
             return Fate("caught", f"{each.id} is untested")

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-from notifierlab.checker import RULES
 from notifierlab.conformance.abilities import abilities_of
 from notifierlab.conformance.cells import Cell, CellResult, cells_for, Effort, left_out, request_for, search_cell
 from notifierlab.conformance.entrance import (
@@ -27,10 +26,11 @@ from notifierlab.conformance.findings import About, Findings, judged
 from notifierlab.conformance.obligations import HOST, of_rule
 from notifierlab.conformance.telling import Found, refuse_trio, told
 from notifierlab.conformance.watchdog import Answer, Children, Died, Done, HANG_SECONDS, Hung, Refused, Task
-from notifierlab.errors import InputError, unknown_name
+from notifierlab.errors import InputError
 from notifierlab.explore.kinds import severity
 from notifierlab.explore.search import SearchResult
 from notifierlab.mm.profile import profile
+from notifierlab.recheck import rules_but
 from notifierlab.report.lanes import Glyphs, UNICODE
 
 STORIES_MAX: Final = 6
@@ -185,10 +185,7 @@ def refuse_unknown(profiles: Sequence[str], rules: Sequence[str]) -> None:
     """Raise an InputError for a profile or rule that does not exist."""
     for name in profiles:
         profile(name)
-    known = [rule.id for rule in RULES]
-    for rule in rules:
-        if rule not in known:
-            raise unknown_name("rule", rule, known, listing="notifierlab rules")
+    rules_but(rules)
 
 
 def value_of(answer: Answer, plan: Plan, about: str) -> Any:

@@ -44,8 +44,6 @@ def told(
     request: SuiteRequest, spec: RunSpec, result: SearchResult, *, width: int = 100, glyphs: Glyphs = UNICODE
 ) -> tuple[Found, ...]:
     """Tell the first of what a search found; of other rules that it broke, only what they say."""
-    if not result.findings:
-        return ()
     first = result.findings[0].violation
     plan = bench.SearchPlan(strategy="bounded", bound=0, runs=None, seed=0, log=_place(request, first.rule))
     outcome = bench.tell(request, spec, plan, result, width=width, glyphs=glyphs)

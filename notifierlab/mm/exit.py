@@ -34,11 +34,11 @@ async def mmget_not_zero(mm: MmStruct) -> bool:
     """get_task_mm: become a user, unless the mm is dying already."""
     await mm.host.machine.step()
     if bare(mm, "mm_users") <= 0:
-        _touch_users(mm, Mode.READ)
-        mm.host.machine.touch(f"{mm.name}.last_user", Mode.READ)
+        _touch(mm, "mm_users", Mode.READ)
+        _touch(mm, "last_user", Mode.READ)
         return False
     _add_users(mm, 1, Mode.ADD)
-    mm.host.machine.touch(f"{mm.name}.last_user", Mode.READ)
+    _touch(mm, "last_user", Mode.READ)
     return True
 
 
@@ -49,23 +49,23 @@ async def mmput(mm: MmStruct) -> None:
     left = bare(mm, "mm_users") - 1
     _add_users(mm, -1, Mode.ADD if left > 0 else Mode.WRITE)
     # Who is the last, the order of those who go says.
-    mm.host.machine.touch(f"{mm.name}.last_user", Mode.WRITE)
+    _touch(mm, "last_user", Mode.WRITE)
     if left == 0:
         await exit_mmap(mm)
         await mmdrop(mm)
 
 
 def _add_users(mm: MmStruct, n: int, mode: Mode) -> None:
-    _touch_users(mm, mode)
+    _touch(mm, "mm_users", mode)
     users = bare(mm, "mm_users") + n
     put_bare(mm, "mm_users", users)
     mm.host.machine.emit(MmUsersChanged, mm.name, users)
 
 
-def _touch_users(mm: MmStruct, mode: Mode) -> None:
+def _touch(mm: MmStruct, field: str, mode: Mode) -> None:
     machine = mm.host.machine
     if machine.recording:
-        machine.touch(f"{mm.name}.mm_users", mode)
+        machine.touch(f"{mm.name}.{field}", mode)
 
 
 async def exit_mmap(mm: MmStruct) -> None:

@@ -225,7 +225,8 @@ class Memory:
             page.refs = refs
 
     def _touch_last(self, page: Page, mode: Mode) -> None:
-        self.machine.touch(f"page{page.pfn}.last", mode)
+        if self.machine.recording:
+            self.machine.touch(f"page{page.pfn}.last", mode)
 
     def _new_frame(self) -> Page:
         cpu = self.machine.current.index
