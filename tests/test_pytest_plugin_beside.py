@@ -279,10 +279,14 @@ def no_callbacks_of_gc() -> Iterator[None]:
     gc.callbacks[:] = kept
 
 
+# Where time is up between the call that makes a coroutine and its first step, Python remarks on it.
+TIME_IS_UP = ("--timeout", "0.5", "-W", "ignore:coroutine:RuntimeWarning")
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_callbacks_of_gc")
 def test_a_timeout_ends_the_search_and_is_no_violation(pytester: pytest.Pytester) -> None:
-    result = run(pytester, ENDLESS, "--timeout", "0.5")
+    result = run(pytester, ENDLESS, *TIME_IS_UP)
 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*Failed: Timeout*>0.5s*"])
@@ -294,7 +298,7 @@ def test_a_timeout_ends_the_search_and_is_no_violation(pytester: pytest.Pytester
 @pytest.mark.usefixtures("no_callbacks_of_gc")
 def test_a_timeout_does_not_hide_what_was_found_before(pytester: pytest.Pytester) -> None:
     lesser = ENDLESS.replace("    async def task", "    host.machine.bug('here', 'a thing')\n    async def task", 1)
-    result = run(pytester, lesser, "--timeout", "0.5")
+    result = run(pytester, lesser, *TIME_IS_UP)
 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["test_it.py::test_it: violated: *"])
