@@ -224,6 +224,7 @@ class Recording(Declaring):
         )
 
     def _open_step(self, chosen: "Task", scheduled: int) -> None:
+        chosen.spins = False
         if len(self.trace) < len(self._known):
             chosen.wants = None
             return
@@ -235,7 +236,6 @@ class Recording(Declaring):
         else:
             self._into = [] if chosen.wants is None else [chosen.wants]
         chosen.wants = None
-        chosen.spins = False
 
     def _note_blocked(self) -> None:
         self.blocked = tuple(
