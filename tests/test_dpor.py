@@ -2,12 +2,13 @@
 
 import random
 from collections import Counter
+from itertools import islice
 
 import pytest
 from hypothesis import given, settings, strategies as st
 
 from guests.scenarios.yardstick import MUTANTS, yardstick
-from notifierlab.explore import dpor, wakeup
+from notifierlab.explore import dpor, happens, wakeup
 from notifierlab.explore.dpor import Dpor
 from notifierlab.explore.happens import Taken
 from notifierlab.explore.races import Race, Races
@@ -15,8 +16,9 @@ from notifierlab.explore.run import run_once, RunSpec
 from notifierlab.explore.search import explore
 from notifierlab.explore.wakeup import Branch, Point
 from notifierlab.host import Host
-from notifierlab.machine.access import Access, conflicts, Mode, Step
-from tests.trace_programs import run, trace_of, traces
+from notifierlab.machine.access import Access, CONFLICTS, conflicts, Mode, Step
+from tests.brute_force import traces, whole_orders
+from tests.trace_programs import run, Trace, trace_of
 
 TRACES_MAX = 250
 
@@ -177,6 +179,8 @@ STEADY = (
     ("fork x", "reap x", "get x", "set x"),
 )
 CHOICES = (("pick x", "get x", "set x", "get y"), ("pick x", "pick y", "set x", "add z", "pick z"))
+REFERENCES = (("keep r", "let r", "find r", "let r"), ("let r", "get x", "let r", "set x"))
+GRACE = (("enter r", "exit r", "grace r"), ("enter r", "exit r", "grace r", "set x", "get x"))
 # What a step touches depends on what others did before.
 CHANGING = (
     ("more x", "more z", "set x", "set z", "get y", "add y"),
@@ -231,15 +235,23 @@ def test_every_trace_of_small_programs_is_executed_once(program: int, order: int
 @given(st.integers(0, 2**32), ORDERS)
 @settings(max_examples=10, deadline=None)
 def test_every_trace_is_executed_once_whatever_touches_and_waits_depend_on(program: int, order: int | None) -> None:
-    check(drawn(program, STEADY + CHOICES + CHANGING + WAITS), order)
+    check(drawn(program, STEADY + CHOICES + REFERENCES + GRACE + CHANGING + WAITS), order)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
 @pytest.mark.parametrize(
     ("pools", "thrown_max"),
-    [(STEADY, 0.0), (CHOICES, 0.01), (STEADY + CHOICES, 0.01), (CHANGING, 0.25), (WAITS, 1.0)],
-    ids=["steady", "choices", "both", "changing", "waits"],
+    [
+        (STEADY, 0.0),
+        (CHOICES, 0.01),
+        (STEADY + CHOICES, 0.01),
+        (REFERENCES, 0.05),
+        (GRACE, 0.0),
+        (CHANGING, 0.25),
+        (WAITS, 1.0),
+    ],
+    ids=["steady", "choices", "both", "references", "grace", "changing", "waits"],
 )
 def test_every_trace_of_thousands_of_small_programs_is_executed_once(
     pools: tuple[tuple[str, ...], ...], thrown_max: float, part: int
@@ -264,6 +276,9 @@ PROGRAMS: dict[str, list[list[str]]] = {
     "a wait that two adds end": [["wait x", "get y"], ["add x"], ["add x", "add y"]],
     "a wait that two adds end and neither does": [["even x", "get y"], ["add x"], ["add x"], ["set y"]],
     "a wait for one of two cells": [["some x"], ["set y", "set x"], ["set x"]],
+    "the last of three references": [["let r"], ["let r"], ["let r"]],
+    "references taken and dropped": [["keep r", "let r", "let r"], ["let r"], ["let r", "find r"]],
+    "a reference found or not": [["let r"], ["let r"], ["let r", "find r", "let r"]],
     "a task born late": [["fork x", "get x"], ["set x"]],
     "a task waited for": [["reap x", "get x"], ["set x", "take a"], ["get x", "take a", "reap y"]],
     "a get that only sometimes counts": [["more x", "more x"], ["set x", "get y"]],
@@ -277,6 +292,17 @@ PROGRAMS: dict[str, list[list[str]]] = {
 @pytest.mark.parametrize("order", [None, 1, 2])
 def test_every_trace_is_executed_once(name: str, order: int | None) -> None:
     check(PROGRAMS[name], order)
+
+
+@pytest.mark.parametrize("pool", [REFERENCES, GRACE], ids=["references", "grace"])
+def test_orders_that_are_one_trace_end_alike(pool: tuple[tuple[str, ...], ...]) -> None:
+    several = 0
+    for seed in range(60):
+        ends: dict[Trace, object] = {}
+        for trace, end in islice(whole_orders(drawn(seed, pool)), 500):
+            several += trace in ends
+            assert ends.setdefault(trace, end) == end
+    assert several > 1000
 
 
 # --- what the comparison is worth ----------------------------------------------------
@@ -324,6 +350,12 @@ def test_the_comparison_notices_steps_that_are_taken_to_touch_what_they_touched_
 
 def _run_next_without_waiting(self: Dpor, node: Point, branch: Branch) -> None:
     node.running, node.taken = branch, None
+
+
+@pytest.mark.slow
+def test_the_comparison_notices_puts_that_sleep_until_they_are_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(happens, "WAKING", CONFLICTS)
+    assert notices(REFERENCES)
 
 
 @pytest.mark.slow

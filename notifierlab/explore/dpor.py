@@ -310,11 +310,11 @@ class Dpor:
         assert running is not None
         sleep = before.sleep
         if sleep:
-            against, touched = self.kinds.against[taken.kind], self.kinds.touched
+            waking, touched = self.kinds.waking, self.kinds.touched[taken.kind]
             sleep = {
                 label: other
                 for label, other in sleep.items()
-                if label[0] != taken.task and not against & touched[other.kind]
+                if label[0] != taken.task and not waking[other.kind] & touched
             }
         else:
             sleep = {}

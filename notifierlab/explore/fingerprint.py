@@ -160,6 +160,9 @@ class Portrait:
                 seen.append((name, int(mode), self._objects.get(name, -1)))
             elif mode in _ONCE:
                 seen.append((_own(name, step.task), int(mode), -1))
+            elif mode is Mode.PUT_LEAVES_ONE:
+                # How many are left whoever drops one does not learn, unless he is the last.
+                seen.append((name, int(Mode.PUT), -1))
             else:
                 seen.append((name, int(mode), -1))
         past = self._numbers.of((self._past(step.task), tuple(seen), step.values))

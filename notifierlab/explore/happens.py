@@ -14,7 +14,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Final
 
-from notifierlab.machine.access import Access, CONFLICTS, Mode, Step
+from notifierlab.machine.access import Access, CONFLICTS, Mode, Step, WAKING
 
 Values = tuple[int, ...]
 Label = tuple[str, Values]
@@ -48,13 +48,13 @@ class Taken:
 class Kinds:
     """Gives each set of touches a small number, and tells which of them conflict.
 
-    Each object has a bit for each mode: `touched` has those of a kind, `against` those
-    that conflict with it.
+    Each object has a bit for each mode: `touched` has those of a kind, `waking` those
+    that it may not sleep through.
     """
 
     def __init__(self) -> None:
         self.touched: list[int] = []
-        self.against: list[int] = []
+        self.waking: list[int] = []
         self._numbers: dict[tuple[Access, ...], int] = {}
         self._objects: dict[str, int] = {}
         self._marks: dict[tuple[str, Values, int], int] = {}
@@ -69,20 +69,20 @@ class Kinds:
         number = self._numbers.get(accesses)
         if number is None:
             number = self._numbers[accesses] = len(self.touched)
-            touched = against = 0
+            touched = waking = 0
             for name, mode in accesses:
                 place = _MODES * self._objects.setdefault(name, len(self._objects))
                 touched |= 1 << (place + mode)
-                against |= CONFLICTS[mode] << place
+                waking |= WAKING[mode] << place
             self.touched.append(touched)
-            self.against.append(against)
+            self.waking.append(waking)
         return number
 
     def free_of(self, kind: int, steps: Sequence[Taken]) -> bool:
-        """Tell whether a step of this kind may change places with all of `steps`."""
-        against, touched = self.against[kind], self.touched
+        """Tell whether a step of this kind may come before all of `steps` as well as behind them."""
+        waking, touched = self.waking[kind], self.touched
         for step in steps:  # noqa: SIM110 - this is the innermost loop of a search
-            if against & touched[step.kind]:
+            if waking & touched[step.kind]:
                 return False
         return True
 

@@ -32,7 +32,7 @@ from notifierlab.explore.mirror import Mirror, on_offer
 from notifierlab.explore.places import Choice, Known, Touches
 from notifierlab.explore.privacy import Held, Looks, Privacy
 from notifierlab.explore.strategies import Divergence
-from notifierlab.machine.access import Access, CONFLICTS, Mode, Step
+from notifierlab.machine.access import Access, Mode, Step, WAKING
 from notifierlab.machine.sched import LabError, Machine
 
 if TYPE_CHECKING:
@@ -297,7 +297,7 @@ class States:
         if begun is not None:
             touched = begun.touched = begun.touched or {}
             for name, mode in step.accesses:
-                touched[name] = touched.get(name, 0) | CONFLICTS[mode]
+                touched[name] = touched.get(name, 0) | WAKING[mode]
                 if mode is Mode.ADD and name in self._privacy.thresholds:
                     touched[name] |= 1 << Mode.ADD
             self._begun = None

@@ -13,6 +13,11 @@ was for reading), `TEST` one that failed, or a look.
 Modes of queues: `ENQUEUE` begins to wait, `WAKE` wakes all who do.
 `FIRST` and `AFTER` are a thing that happens once and what can only come later: the
 start of a task and its first step, its end and those who join it.
+`PUT` drops a reference of which others are left, `PUT_LEAVES_ONE` of which one is. Puts
+change places as long as none of them is the last, which is a `WRITE`. So a put is before or
+after another for the sake of the last alone; but a put that sleeps may be the last once one
+is left, and is woken then (`WAKING`). Taking a reference is an `ADD` to the count: who takes
+one knows that there is another. Who does not know it reads.
 """
 
 from enum import IntEnum
@@ -38,6 +43,8 @@ class Mode(IntEnum):
     FIRST = 13
     AFTER = 14
     DOWNGRADE = 15
+    PUT = 16
+    PUT_LEAVES_ONE = 17
 
 
 RULES: Final = "rule:"
@@ -85,6 +92,8 @@ def _table() -> tuple[int, ...]:
         # A wait may be for what somebody does with a lock.
         m.AWAIT: (m.ACQUIRE, m.ACQUIRE_READ, m.TRY, m.RELEASE, m.RELEASE_READ, m.DOWNGRADE),
         m.FIRST: (m.AFTER,),
+        m.PUT: (m.READ, m.AWAIT),
+        m.PUT_LEAVES_ONE: (m.READ, m.AWAIT),
         # Somebody else's write cannot be told from any other change.
         m.WRITE: tuple(m),
     }
@@ -99,7 +108,17 @@ def _table() -> tuple[int, ...]:
 CONFLICTS: Final = _table()
 """For each mode, the modes that conflict with it: bit `n` stands for `Mode(n)`."""
 
+_PUTS: Final = (Mode.PUT, Mode.PUT_LEAVES_ONE)
+
+WAKING: Final = tuple(bits | (1 << Mode.PUT_LEAVES_ONE if mode in _PUTS else 0) for mode, bits in enumerate(CONFLICTS))
+"""For each mode, the modes behind which a step that touches so may no longer be what it was before them."""
+
 
 def conflicts(a: Mode, b: Mode) -> bool:
     """Tell whether two touches of one object, by different tasks, may not change places."""
     return bool(CONFLICTS[a] >> b & 1)
+
+
+def mode_of_put(left: int) -> Mode:
+    """Return how a put touches who comes last, when so many references are left."""
+    return Mode.PUT if left > 1 else Mode.PUT_LEAVES_ONE if left == 1 else Mode.WRITE

@@ -350,26 +350,33 @@ class Rcu:
 
     Model: grace periods are exact: one ends when the last section that was open at its
     begin ends, not later.
+
+    A grace period touches which sections have begun, and then the end of each of those. Whether
+    one ended just before the grace period began or just after, nobody can tell.
     """
 
-    __slots__ = ("machine",)
+    __slots__ = ("_begun", "machine")
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
+        # Of each task the last section that it began.
+        self._begun: dict[Task, int] = {}
 
     def read_enter(self) -> None:
         """rcu_read_lock: never waits; sections nest."""
         task = self.machine.current
         task.rcu_depth += 1
         if task.rcu_depth == 1:
-            task.rcu_section += 1
-        self.machine.touch(_RCU, Mode.INSERT)
+            self._begun[task] = task.rcu_section = task.rcu_section + 1
+            self.machine.touch(_RCU, Mode.INSERT)
         self.machine.emit(RcuReadEntered)
 
     def read_exit(self) -> None:
         """rcu_read_unlock."""
-        self.machine.current.rcu_depth -= 1
-        self.machine.touch(_RCU, Mode.INSERT)
+        task = self.machine.current
+        task.rcu_depth -= 1
+        if not task.rcu_depth:
+            self.machine.touch(_section_of(task, task.rcu_section), Mode.FIRST)
         self.machine.emit(RcuReadLeft)
 
     async def synchronize(self) -> None:
@@ -379,15 +386,25 @@ class Rcu:
         await machine.step()
         machine.touch(_RCU, Mode.READ)
         machine.emit(RcuSyncBegun)
-        open_now = [(task, task.rcu_section) for task in machine.tasks if task.rcu_depth]
+        begun = sorted(self._begun.items(), key=lambda each: each[0].name)
 
         def still_open() -> tuple[str, ...]:
-            machine.touch(_RCU, Mode.READ)
-            return tuple(
-                task.name
-                for task, section in open_now
-                if task.rcu_depth and task.rcu_section == section and not task.done
-            )
+            return tuple(task.name for task, section in begun if _is_open(task, section))
 
-        await machine.step(lambda: not still_open(), "an RCU grace period", still_open)
+        def over() -> bool:
+            for task, section in begun:
+                # Who ended in the midst of a section is out of it.
+                left = task.done and task.rcu_depth and task.rcu_section == section
+                machine.touch(f"end of {task.name}" if left else _section_of(task, section), Mode.AFTER)
+            return not still_open()
+
+        await machine.step(over if begun else None, "an RCU grace period", still_open)
         machine.emit(RcuSyncDone)
+
+
+def _section_of(task: Task, section: int) -> str:
+    return f"rcu section {section} of {task.name}"
+
+
+def _is_open(task: Task, section: int) -> bool:
+    return task.rcu_depth > 0 and task.rcu_section == section and not task.done

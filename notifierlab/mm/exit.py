@@ -13,7 +13,7 @@ The order of exit_mmap (K 1.6), without mmap_sem, for nobody has the mm any more
 """
 
 from notifierlab.events import ExitBegun, ExitDone, MmUsersChanged
-from notifierlab.machine.access import Mode
+from notifierlab.machine.access import Mode, mode_of_put
 from notifierlab.machine.watched import bare, put_bare
 from notifierlab.mm.registration import mmdrop, mmu_notifier_release
 from notifierlab.mm.unmap import unmap_all
@@ -48,8 +48,7 @@ async def mmput(mm: MmStruct) -> None:
     await mm.host.machine.step()
     left = bare(mm, "mm_users") - 1
     _add_users(mm, -1, Mode.ADD if left > 0 else Mode.WRITE)
-    # Who is the last, the order of those who go says.
-    _touch(mm, "last_user", Mode.WRITE)
+    _touch(mm, "last_user", mode_of_put(left))
     if left == 0:
         await exit_mmap(mm)
         await mmdrop(mm)

@@ -18,7 +18,7 @@ Model: a frame is handed out cleared, and no allocation fails.
 from typing import ClassVar, Final, NamedTuple
 
 from notifierlab.events import PageAllocated, PageDirtied, PageFreed, PageGot, PagePut
-from notifierlab.machine.access import Mode
+from notifierlab.machine.access import Mode, mode_of_put
 from notifierlab.machine.locks import BitLock
 from notifierlab.machine.sched import Machine
 from notifierlab.machine.watched import bare, put_bare, watch, Watched
@@ -166,10 +166,9 @@ class Memory:
             self._count(page, left + 1, Mode.WRITE)
             self.machine.bug("put_page", "reference dropped on a free page", f"pfn {page.pfn}")
             return False
-        # Whoever takes one knows that the page is held, so that may come before or after. Which
-        # put is the last, their order says.
+        # Whoever takes one knows that the page is held, so that may come before or after.
         self._count(page, left, Mode.ADD if left else Mode.WRITE)
-        self._touch_last(page, Mode.WRITE)
+        self._touch_last(page, mode_of_put(left))
         self.machine.emit(PagePut, page.pfn, left, holder)
         if left == 0:
             self._free(page)
