@@ -127,11 +127,11 @@ class KvmMmu(SharedState, MmuNotifier):
 
     async def get(self) -> bool:
         """Use a descriptor, unless the last one was closed already."""
-        return await self.users_count.change(lambda users: users and users + 1) > 0
+        return await self.users_count.inc_not_zero()
 
     async def put(self) -> None:
         """Stop using a descriptor; whoever is the last destroys the VM."""
-        if await self.users_count.add(-1) == 0:
+        if await self.users_count.dec_and_test():
             await self.destroy()
 
     async def destroy(self) -> None:

@@ -27,6 +27,9 @@ MASKED: dict[type[Event], tuple[str, ...]] = {
 }
 
 
+COUNTS = ("users_count",)
+"""Atomic fields that count references, like those."""
+
 LAST = (".last", ".last_user")
 
 
@@ -112,7 +115,9 @@ def look(spec: RunSpec, strategy: Walk | Follow) -> Seen:
     lines: dict[str, list[str]] = {}
 
     def note(event: Event) -> None:
-        masked = {"step": 0} | dict.fromkeys(MASKED.get(type(event), ()), 0)
+        masked: dict[str, object] = {"step": 0} | dict.fromkeys(MASKED.get(type(event), ()), 0)
+        if isinstance(event, events.AtomicWritten) and event.field in COUNTS:
+            masked["value"] = ""
         lines.setdefault(event.task, []).append(repr(msgspec.structs.replace(event, **masked)))
 
     assert strategy.new_run()

@@ -17,7 +17,7 @@ class Recorded(Replay):
 def differing(strategy: Dpor, runs: int, scenario: str) -> list[int]:
     """Return in which runs of a search a step was recorded otherwise than in a run that repeats nothing."""
     spec = Request(scenario=scenario).resolve()
-    found = []
+    found: list[bool] = []
     while len(found) < runs and strategy.new_run():
         result = run_once(spec, strategy)
         alone = Recorded(result.choices)

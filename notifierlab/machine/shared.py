@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, cast, Final, Generic, Literal, overload, TypeVar
 
 from notifierlab import events
-from notifierlab.machine.access import Mode
+from notifierlab.machine.access import Mode, mode_of_put
 from notifierlab.machine.sched import LabError, Machine
 
 T = TypeVar("T")
@@ -64,6 +64,30 @@ class Atomic(Generic[T]):
         """Add `n` and return the new value."""
         return await self.change(lambda value: value + n)
 
+    async def inc_not_zero(self: "Atomic[int]") -> bool:
+        """atomic_inc_not_zero: take a reference unless there is none any more; tell whether it was taken."""
+        await self._machine.step()
+        before = self._value
+        self._touch(Mode.ADD if before else Mode.READ)
+        self._touch_last(Mode.READ)
+        if before:
+            self._count(before + 1)
+        else:
+            self._machine.emit(events.AtomicRead, self._owner, self._field, _text(before))
+        return before != 0
+
+    async def dec_and_test(self: "Atomic[int]") -> bool:
+        """atomic_dec_and_test: drop a reference; tell whether it was the last.
+
+        Who drops one that is not the last may as well come before or behind another who does.
+        """
+        await self._machine.step()
+        left = self._value - 1
+        self._touch(Mode.ADD if left > 0 else Mode.WRITE)
+        self._touch_last(mode_of_put(left))
+        self._count(left)
+        return left == 0
+
     async def test_and_set(self: "Atomic[bool]") -> bool:
         """Set it and return what it was."""
         return await self.exchange(True)
@@ -79,9 +103,17 @@ class Atomic(Generic[T]):
         self._touch(Mode.WRITE)
         self._machine.emit(events.AtomicWritten, self._owner, self._field, _text(value))
 
+    def _count(self: "Atomic[int]", value: int) -> None:
+        self._value = value
+        self._machine.emit(events.AtomicWritten, self._owner, self._field, _text(value))
+
     def _touch(self, mode: Mode) -> None:
         if self._machine.recording:
             self._machine.touch(f"{self._owner}.{self._field}", mode)
+
+    def _touch_last(self, mode: Mode) -> None:
+        if self._machine.recording:
+            self._machine.touch(f"{self._owner}.{self._field}.last", mode)
 
 
 class _Field:
