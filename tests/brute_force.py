@@ -95,7 +95,9 @@ def _without_idle_of(state: _State, task: _Task) -> _Task:
     while task.operations:
         verb, _, what = task.operations[0].partition(" ")
         mine = (what, task.name) in state.holders or (what + "/r", task.name) in state.holders
-        if verb in ("keep", "let"):
+        if verb in ("pass", "swap", "skim"):
+            idle = (what, task.name) in state.holders
+        elif verb in ("keep", "let"):
             idle = ("refs", task.name) not in state.holders
         elif verb in ("enter", "exit", "grace"):
             idle = (("rcu", task.name) in state.holders) != (verb == "exit")
@@ -123,7 +125,7 @@ def _moves(state: _State, at: int) -> Iterator[Move]:
     def then(state: _State, task: _Task = rest) -> _State:
         return state._replace(tasks=(*state.tasks[:at], task, *state.tasks[at + 1 :]))
 
-    if verb in ("take", "try", "drop", "read", "write", "leave"):
+    if verb in ("take", "try", "drop", "pass", "swap", "read", "write", "leave", "skim"):
         yield from ((accesses, (), then(after)) for accesses, after in _lock_moves(state, task.name, verb, what))
     elif verb in ("keep", "let", "find"):
         yield from ((accesses, (), then(after)) for accesses, after in _ref_moves(state, task.name, verb))
@@ -214,8 +216,14 @@ def _lock_moves(state: _State, me: str, verb: str, what: str) -> Iterator[tuple[
     holders = state.holders
     writers = [who for lock, who in holders if lock == what]
     readers = [who for lock, who in holders if lock == what + "/r"]
-    if verb == "try" and writers:
+    if verb in ("try", "swap") and writers:
         yield (Access(what, Mode.TEST),), state
+    elif verb == "pass" and not writers:
+        yield (Access(what, Mode.PASS), Access("x", Mode.READ)), state
+    elif verb == "swap":
+        yield (Access(what, Mode.TEST), Access("x", Mode.WRITE)), state.turned("x")
+    elif verb == "skim" and not writers:
+        yield (Access(what, Mode.PASS_READ), Access("x", Mode.READ)), state
     elif verb in ("take", "try", "write") and not writers and not readers:
         mode = Mode.TRY if verb == "try" else Mode.ACQUIRE
         yield (Access(what, mode),), state._replace(holders=(*holders, (what, me)))

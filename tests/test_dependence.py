@@ -68,7 +68,7 @@ FORGOTTEN = {
     "the accessed bit": (".accessed", "reclaim-vs-guest", "fork-inherits-notifiers", 307),
     "the write permission": (".write", "dirty-log-vs-guest", "", 164),
     "a shadow entry": (".sptes[", "dirty-log-vs-guest", "kvm-unlocked-count", 28),
-    "users": (".users_count", "dirty-log-vs-guest", "", 91),
+    "users": (".users_count", "destroy-vs-guest", "", 36),
     "a request bit": (".flush_requested", "dirty-log-vs-guest", "", 443),
     "the list of notifiers": (".mmu_notifier_mm.first", "register-interrupted", "", 134),
     "a node of it": ("node(kvm0).ready", "founding-race", "no-take-all-locks", 195),

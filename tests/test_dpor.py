@@ -176,6 +176,7 @@ STEADY = (
     ("add x", "set x", "get x", "add y", "get y"),
     ("take a", "drop a", "take b", "drop b", "try a", "add x", "set x"),
     ("read s", "write s", "leave s", "set x", "get x"),
+    ("pass a", "take a", "drop a", "set x", "skim s", "read s", "leave s", "write s"),
     ("fork x", "reap x", "get x", "set x"),
 )
 CHOICES = (("pick x", "get x", "set x", "get y"), ("pick x", "pick y", "set x", "add z", "pick z"))
@@ -187,6 +188,7 @@ CHANGING = (
     ("less x", "less y", "set x", "add y", "get z", "set z"),
     ("toss x", "more y", "set x", "add y", "get y"),
     ("pick x", "more x", "pick z", "more z", "set x", "get y"),
+    ("swap a", "pass a", "take a", "drop a", "get x"),
 )
 WAITS = (
     ("wait x", "add x", "set x", "wait y", "add y"),

@@ -1,5 +1,7 @@
 """Two searches that have little in common come to the same ends, or say that they do not."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 
@@ -15,6 +17,11 @@ def yardstick_spec(guests: int, *mutants: str) -> RunSpec:
     return RunSpec(name="yardstick", scenario=yardstick, params={"guests": guests}, mutants=frozenset(mutants))
 
 
+def passes_a_lock(program: Program) -> bool:
+    """Tell whether a task gives a lock back in the step in which it takes it."""
+    return any(drop == take.replace("take", "drop") for task in program for take, drop in pairwise(task))
+
+
 @settings(max_examples=30, deadline=None)
 @given(programs())
 def test_both_ways_come_to_the_same_ends(program: Program) -> None:
@@ -23,8 +30,10 @@ def test_both_ways_come_to_the_same_ends(program: Program) -> None:
         pass
     assert prove.dpor.exhausted or prove.states.exhausted
     if prove.agreed:
-        # Without declarations, final states are orders that differ, no fewer.
-        assert len(prove.states.final) == prove.dpor.traces
+        # Without declarations, final states are orders that differ, no fewer; but whether
+        # somebody only passed a lock before it was held or behind, no state remembers.
+        assert len(prove.states.final) <= prove.dpor.traces
+        assert passes_a_lock(program) or len(prove.states.final) == prove.dpor.traces
 
 
 @settings(max_examples=30, deadline=None)

@@ -12,7 +12,10 @@ A program is a list of tasks, a task a list of operations, each a step of its ow
     pick x   a choice: nothing, or x grows by one, or y is read
     toss x   if x is not zero, a choice: nothing, or y grows by one
     take a   drop a   try a    spin locks (a drop of what is not held is no step)
+    pass a                     x is read while the lock is held, all in one step
+    swap a                     likewise x is set, if the lock can be had
     read s   write s  leave s  a reader-writer lock
+    skim s                     x is read while it is held for reading, in one step
     sleep x  wake x            a wait queue, for x not to be zero
     keep r   let r   find r    references, of which each task has one at first: one more of one
                                it has, one less, one of who knows whether there are any
@@ -162,6 +165,23 @@ class _World:
     async def do_try(self, lock: str) -> None:
         if not self.locks[lock].held_by_current():
             await self.locks[lock].try_acquire()
+
+    async def do_pass(self, lock: str) -> None:
+        if not self.locks[lock].held_by_current():
+            await self.locks[lock].acquire()
+            self.see("x")
+            self.locks[lock].drop()
+
+    async def do_swap(self, lock: str) -> None:
+        if not self.locks[lock].held_by_current() and await self.locks[lock].try_acquire():
+            self.turn("x")
+            self.locks[lock].drop()
+
+    async def do_skim(self, _: str) -> None:
+        if not self.sem.held_for_write():
+            await self.sem.acquire_read()
+            self.see("x")
+            await self.sem.release_read()
 
     async def do_read(self, _: str) -> None:
         await self.sem.acquire_read()

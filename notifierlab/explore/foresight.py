@@ -51,7 +51,7 @@ class Foresight:
     def of(self, task: Task) -> tuple[Access, ...]:
         """Return what the pending step of `task` is expected to touch."""
         known = self._touched.get(self._places.get(task.name) or (task.name, 0, ()), ())
-        if task.wants is not None and task.wants not in known:
+        if task.wants is not None and all(access.object != task.wants.object for access in known):
             return (task.wants,)
         if known:
             return known
@@ -69,7 +69,7 @@ GIVING: Final = (Mode.RELEASE, Mode.RELEASE_READ)
 """What can only follow the take of a lock: its place in an order is not free."""
 
 _OF_TASKS: Final = (Mode.FIRST, Mode.AFTER)
-_LOCKING: Final = (Mode.ACQUIRE, Mode.ACQUIRE_READ, Mode.TRY, Mode.TEST, *GIVING)
+_LOCKING: Final = (Mode.ACQUIRE, Mode.ACQUIRE_READ, Mode.PASS, Mode.PASS_READ, Mode.TRY, Mode.TEST, *GIVING)
 
 
 class Rivals:

@@ -29,7 +29,7 @@ from notifierlab.machine.access import Access, CONFLICTS, Mode
 Held = tuple[tuple[str, str], ...]
 """Locks, and whether for "read" or "write"."""
 
-_GUARDS: Final = {Mode.ACQUIRE: "write", Mode.ACQUIRE_READ: "read"}
+_GUARDS: Final = {Mode.ACQUIRE: "write", Mode.PASS: "write", Mode.ACQUIRE_READ: "read", Mode.PASS_READ: "read"}
 _DROPS: Final = {Mode.RELEASE: "write", Mode.DOWNGRADE: "write", Mode.RELEASE_READ: "read"}
 _ONCE: Final = (Mode.FIRST, Mode.AFTER)
 _LOOKS_MAX: Final = 32

@@ -21,7 +21,8 @@ from typing import Final
 from notifierlab.explore.happens import History, Taken
 from notifierlab.machine.access import Access, CONFLICTS, Mode
 
-_GUARDS: Final = frozenset((Mode.ACQUIRE, Mode.ACQUIRE_READ, Mode.AWAIT, Mode.AFTER))
+_GUARDS: Final = frozenset((Mode.ACQUIRE, Mode.ACQUIRE_READ, Mode.PASS, Mode.PASS_READ, Mode.AWAIT, Mode.AFTER))
+_ALONE: Final = (Mode.ACQUIRE, Mode.PASS)
 _LOCKS: Final = frozenset((Mode.ACQUIRE, Mode.ACQUIRE_READ, Mode.TRY, Mode.RELEASE, Mode.RELEASE_READ, Mode.DOWNGRADE))
 _TAKES_AND_DROPS: Final = {Mode.ACQUIRE, Mode.RELEASE}
 _GIVING: Final = frozenset((Mode.RELEASE, Mode.RELEASE_READ))
@@ -234,13 +235,13 @@ class Races(History):
         holders = holds[begin].before if begin < len(holds) else self._holders(name)
         if begin < len(holds) and holds[begin].at == first and holds[begin].only_gives:
             # Without the drop, whoever had it has it still.
-            had = [at for at, writing in holders.get(self.tasks[first], ()) if writing or mode is Mode.ACQUIRE]
+            had = [at for at, writing in holders.get(self.tasks[first], ()) if writing or mode in _ALONE]
             if had:
                 return had
         for hold in holds[begin:]:
             if not self.after(first, hold.at):
                 holders = hold.apply(holders, self.tasks[hold.at])
-        return [at for mine in holders.values() for at, writing in mine if writing or mode is Mode.ACQUIRE]
+        return [at for mine in holders.values() for at, writing in mine if writing or mode in _ALONE]
 
     def _holders(self, name: str) -> Holders:
         """Return who holds a lock at the end of what is known of the run."""

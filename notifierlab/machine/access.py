@@ -10,6 +10,8 @@ set whose order nobody sees). `AWAIT` is a look, at data or at a lock, by the
 condition of a pending step.
 Modes of locks: `TRY` is an attempt that succeeded (followed by `ACQUIRE_READ` where it
 was for reading), `TEST` one that failed, or a look.
+`PASS` takes a lock and gives it back, all in one step: it waits until the lock is free and
+leaves it so. Two of them change places, unless what they do meanwhile does not (`passing`).
 Modes of queues: `ENQUEUE` begins to wait, `WAKE` wakes all who do.
 `FIRST` and `AFTER` are a thing that happens once and what can only come later: the
 start of a task and its first step, its end and those who join it.
@@ -20,6 +22,7 @@ is left, and is woken then (`WAKING`). Taking a reference is an `ADD` to the cou
 one knows that there is another. Who does not know it reads.
 """
 
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -45,6 +48,8 @@ class Mode(IntEnum):
     DOWNGRADE = 15
     PUT = 16
     PUT_LEAVES_ONE = 17
+    PASS = 18
+    PASS_READ = 19
 
 
 RULES: Final = "rule:"
@@ -87,7 +92,9 @@ def _table() -> tuple[int, ...]:
         m.TRY: (m.TRY, m.TEST, m.RELEASE, m.RELEASE_READ),
         m.TEST: (m.RELEASE, m.RELEASE_READ),
         m.RELEASE: (m.RELEASE,),
-        m.DOWNGRADE: (m.ACQUIRE, m.ACQUIRE_READ, m.TRY, m.TEST, m.RELEASE_READ),
+        m.DOWNGRADE: (m.ACQUIRE, m.ACQUIRE_READ, m.TRY, m.TEST, m.RELEASE_READ, m.PASS, m.PASS_READ),
+        m.PASS: (m.ACQUIRE, m.ACQUIRE_READ, m.TRY, m.RELEASE, m.RELEASE_READ),
+        m.PASS_READ: (m.ACQUIRE, m.TRY, m.RELEASE),
         m.WAKE: (m.ENQUEUE, m.AWAIT, m.READ),
         # A wait may be for what somebody does with a lock.
         m.AWAIT: (m.ACQUIRE, m.ACQUIRE_READ, m.TRY, m.RELEASE, m.RELEASE_READ, m.DOWNGRADE),
@@ -117,6 +124,32 @@ WAKING: Final = tuple(bits | (1 << Mode.PUT_LEAVES_ONE if mode in _PUTS else 0) 
 def conflicts(a: Mode, b: Mode) -> bool:
     """Tell whether two touches of one object, by different tasks, may not change places."""
     return bool(CONFLICTS[a] >> b & 1)
+
+
+_PASSED: Final = {
+    Mode.RELEASE: ((Mode.ACQUIRE, Mode.PASS), (Mode.TRY, Mode.TEST)),
+    Mode.RELEASE_READ: ((Mode.TRY, Mode.TEST), (Mode.ACQUIRE_READ, Mode.PASS_READ)),
+}
+"""For each way to give a lock back: what a step that began so comes to, if the lock is given back in it."""
+
+
+def passing(touched: Iterable[Access]) -> tuple[Access, ...]:
+    """Return what a step touched, each once; what it took and gave back it only passed."""
+    once = tuple(dict.fromkeys(touched))
+    for name, mode in once:
+        if mode in _PASSED:
+            once = _passed(once, name, mode)
+    return once
+
+
+def _passed(touched: tuple[Access, ...], name: str, drop: Mode) -> tuple[Access, ...]:
+    for take, come_to in _PASSED[drop]:
+        if (name, take) in touched:
+            # A try for reading is two touches.
+            gone = (name, drop), (name, Mode.ACQUIRE_READ)
+            put = [Access(name, come_to) if access == (name, take) else access for access in touched]
+            return tuple(access for access in put if access not in gone)
+    return touched
 
 
 def mode_of_put(left: int) -> Mode:

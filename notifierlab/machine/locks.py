@@ -90,11 +90,9 @@ class SpinLock:
     async def wait_free(self) -> None:
         """Wait until nobody holds the lock, and do not take it (wait_on_page_locked)."""
         machine = self.machine
-        machine.want(self.name, Mode.ACQUIRE)
+        machine.want(self.name, Mode.PASS)
         await machine.step(self._is_free, self.name, self._holders)
-        # For whoever wants the lock it is as if it had been taken and dropped here.
-        machine.touch(self.name, Mode.ACQUIRE)
-        machine.touch(self.name, Mode.RELEASE)
+        machine.touch(self.name, Mode.PASS)
 
     def is_free(self) -> bool:
         """Tell whether nobody holds the lock."""
@@ -342,7 +340,7 @@ class WaitQueue:
 
 
 _RCU: Final = "rcu"
-"""All read sections as one object: entering and leaving change places, a grace period with neither."""
+"""All read sections as one object: which of them began before a grace period did."""
 
 
 class Rcu:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Final, TYPE_CHECKING
 
 from notifierlab.events import Event
-from notifierlab.machine.access import Access, CONFLICTS, Mode, RULES, Step
+from notifierlab.machine.access import Access, CONFLICTS, Mode, passing, RULES, Step
 from notifierlab.machine.declaring import Declaring
 from notifierlab.machine.judged import Judged
 
@@ -211,7 +211,7 @@ class Recording(Declaring):
         if self._guarded and not (into and into[0].mode in _GUARDS):
             self.declared = False
         taken = self.values_taken
-        touched = tuple(dict.fromkeys(into))
+        touched = passing(into)
         self.trace.append(
             Step(
                 self.current.name,
