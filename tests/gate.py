@@ -115,7 +115,7 @@ def look(spec: RunSpec, strategy: Walk | Follow) -> Seen:
     lines: dict[str, list[str]] = {}
 
     def note(event: Event) -> None:
-        masked: dict[str, object] = {"step": 0} | dict.fromkeys(MASKED.get(type(event), ()), 0)
+        masked: dict[str, object] = dict.fromkeys(("step", *MASKED.get(type(event), ())), 0)
         if isinstance(event, events.AtomicWritten) and event.field in COUNTS:
             masked["value"] = ""
         lines.setdefault(event.task, []).append(repr(msgspec.structs.replace(event, **masked)))

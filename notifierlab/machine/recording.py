@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _SEES: Final = (Mode.READ, Mode.WRITE, Mode.TEST, Mode.AWAIT)
 _LOOKS: Final = (Mode.READ, Mode.TEST)
-_GUARDS: Final = (Mode.ACQUIRE, Mode.ACQUIRE_READ, Mode.AWAIT, Mode.AFTER)
+_GUARDS: Final = (Mode.ACQUIRE, Mode.ACQUIRE_READ, Mode.PASS, Mode.AWAIT, Mode.AFTER)
 
 _TRY: Final = "try of "
 """The object that stands for all that a task looked at since it began a try: whoever changes any of it wakes it."""
