@@ -10,7 +10,8 @@ from typing import Any, Self, TypeVar
 
 from notifierlab.events import Va
 from notifierlab.machine.locks import Mutex, Rcu
-from notifierlab.machine.sched import LabError, Machine, Task
+from notifierlab.machine.sched import LabError, Machine
+from notifierlab.machine.task import Task
 from notifierlab.mm import filemap, reclaim, truncate
 from notifierlab.mm.mm import Mm
 from notifierlab.mm.page import Memory

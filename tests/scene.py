@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from notifierlab.events import Event, PAGE_SIZE, Va
 from notifierlab.host import Host
 from notifierlab.machine.carriers import BareMachine
-from notifierlab.machine.sched import Task
+from notifierlab.machine.task import Task
 from notifierlab.mm.callbacks import MmuNotifier
 from notifierlab.mm.filemap import filemap_fault
 from notifierlab.mm.page import Content, Page

@@ -17,7 +17,8 @@ from notifierlab.explore.strategies import Replay, Strategy
 from notifierlab.machine.access import Mode
 from notifierlab.machine.carriers import new_machine, run_machine
 from notifierlab.machine.locks import SpinLock
-from notifierlab.machine.sched import Machine, Task
+from notifierlab.machine.sched import Machine
+from notifierlab.machine.task import Task
 
 Body = Callable[[Machine, list[str]], Coroutine[Any, Any, object]]
 

@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from notifierlab.machine.access import Access, conflicts, Mode, Step
-from notifierlab.machine.sched import Machine, Task
+from notifierlab.machine.sched import Machine
+from notifierlab.machine.task import Task
 
 _ALONE: Final = 0.5
 _LOCKS: Final = 0.25

@@ -24,7 +24,8 @@ from notifierlab.machine.access import Mode
 from notifierlab.machine.carriers import BareMachine
 from notifierlab.machine.naming import called
 from notifierlab.machine.reach import Globals, is_their_module, Place, Reach, Root
-from notifierlab.machine.sched import RunOver, Task
+from notifierlab.machine.sched import RunOver
+from notifierlab.machine.task import Task
 
 _LOOKS: Final = (Mode.READ, Mode.TEST, Mode.AWAIT)
 _COMPUTED: Final = ("getattr", "setattr", "delattr", "vars", "__dict__", "attrgetter", "globals")

@@ -19,7 +19,8 @@ from typing import Any, TYPE_CHECKING
 from notifierlab import events
 from notifierlab.events import Event
 from notifierlab.machine.raised import is_trios
-from notifierlab.machine.sched import Decide, LabError, Machine, never, RunOver, STEPS_MAX, Task
+from notifierlab.machine.sched import Decide, LabError, Machine, never, RunOver, STEPS_MAX
+from notifierlab.machine.task import Task
 
 if TYPE_CHECKING:
     import trio

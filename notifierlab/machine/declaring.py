@@ -7,12 +7,10 @@ it, `interchangeable` which tasks are the same but for their names.
 """
 
 from collections.abc import Hashable
-from typing import NamedTuple, TYPE_CHECKING
+from typing import NamedTuple
 
 from notifierlab.machine.access import Step
-
-if TYPE_CHECKING:
-    from notifierlab.machine.sched import Task
+from notifierlab.machine.task import Task
 
 
 class Note(NamedTuple):
@@ -29,7 +27,7 @@ class Declaring:
 
     recording: bool
     trace: list[Step]
-    current: "Task"
+    current: Task
 
     def __init__(self) -> None:
         self.notes: list[Note] = []

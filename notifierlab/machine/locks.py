@@ -27,7 +27,8 @@ from notifierlab.events import (
     RcuSyncDone,
 )
 from notifierlab.machine.access import Mode
-from notifierlab.machine.sched import Machine, Task
+from notifierlab.machine.sched import Machine
+from notifierlab.machine.task import Task
 
 
 class SpinLock:

@@ -6,15 +6,13 @@ task's, and never as a touch of the step that happened to end there.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar, Final, TYPE_CHECKING
+from typing import ClassVar, Final
 
 from notifierlab.events import Event
 from notifierlab.machine.access import Access, CONFLICTS, Mode, passing, RULES, Step
 from notifierlab.machine.declaring import Declaring
 from notifierlab.machine.judged import Judged
-
-if TYPE_CHECKING:
-    from notifierlab.machine.sched import Task
+from notifierlab.machine.task import Task
 
 _SEES: Final = (Mode.READ, Mode.WRITE, Mode.TEST, Mode.AWAIT)
 _LOOKS: Final = (Mode.READ, Mode.TEST)
@@ -73,8 +71,8 @@ class Recording(Declaring):
     mode: ClassVar = Mode
     choices: list[int]
     options: list[int]
-    tasks: "list[Task]"
-    current: "Task"
+    tasks: list[Task]
+    current: Task
 
     def __init__(self) -> None:
         super().__init__()
@@ -125,7 +123,7 @@ class Recording(Declaring):
         if self.recording:
             self.current.wants = Access(name, mode)
 
-    def _look_recorded(self) -> "list[Task]":
+    def _look_recorded(self) -> list[Task]:
         """End the step in progress. Return who may run, and note what their conditions read."""
         trace, known = self.trace, self._known
         at = len(trace)
@@ -175,7 +173,7 @@ class Recording(Declaring):
         # a step came before the next try began, its order alone does not say.
         tries.append(Spin(f"{_TRY}{me.name}, {n}", len(self.trace)))
 
-    def _is_stirred(self, task: "Task") -> bool:
+    def _is_stirred(self, task: Task) -> bool:
         """Tell whether something changed that a task looked at in its try; one that we know nothing of may go on."""
         tries = self._tries.get(task.name)
         task.awaits = [Access(tries[-1].name if tries else f"{_TRY}{task.name}", Mode.AWAIT)]
@@ -194,7 +192,7 @@ class Recording(Declaring):
                 stirred += [Access(spin.name, Mode.WAKE) for spin in tries if spin.is_stirred_by(touched)]
         return (*touched, *stirred)
 
-    def option_of(self, task: "Task", *, carry_on: bool) -> int:
+    def option_of(self, task: Task, *, carry_on: bool) -> int:
         """Return which option of the choice being made stands for `task`, one of `ready`."""
         index = self.ready.index(task)
         if not carry_on:
@@ -223,7 +221,7 @@ class Recording(Declaring):
             )
         )
 
-    def _open_step(self, chosen: "Task", scheduled: int) -> None:
+    def _open_step(self, chosen: Task, scheduled: int) -> None:
         chosen.spins = False
         if len(self.trace) < len(self._known):
             chosen.wants = None
