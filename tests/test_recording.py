@@ -2,9 +2,12 @@
 
 import pytest
 
+from notifierlab.events import Event
 from notifierlab.explore.dpor import Dpor
-from notifierlab.explore.run import run_once, RunSpec
-from notifierlab.explore.strategies import Replay
+from notifierlab.explore.run import run_once, RunResult, RunSpec
+from notifierlab.explore.strategies import Replay, Strategy
+from notifierlab.machine.access import Step
+from notifierlab.machine.sched import Machine
 from notifierlab.request import Request
 
 FEW: tuple[tuple[str, dict[str, str]], ...] = (
@@ -27,25 +30,54 @@ MANY = (
 )
 
 
-class Recorded(Replay):
-    """A replay that records."""
+class Noted:
+    """A strategy that records, and what can be seen of its run."""
 
+    name = "noted"
     records = True
+
+    def __init__(self, strategy: Strategy) -> None:
+        self._strategy = strategy
+        self._machine: Machine | None = None
+        self.new_run = strategy.new_run
+        self.choose = strategy.choose
+        self.end_run = strategy.end_run
+
+    def begin_run(self, machine: Machine) -> None:
+        self._machine = machine
+        self._strategy.begin_run(machine)
+        machine.noting = True
+
+    def look(self, spec: RunSpec) -> tuple[list[Step], dict[str, object]]:
+        """Make a run; return its steps, and all else."""
+        told: list[Event] = []
+        result = run_once(spec, self, sink=told.append)
+        machine = self._machine
+        assert machine is not None
+        return list(result.trace), {
+            "result": result,
+            "told": told,
+            "happened": machine.happened,
+            "notes": machine.notes,
+            "alike": machine.alike,
+            "wanted": machine.wanted,
+        }
 
 
 def check_alike(spec: RunSpec, runs: int) -> None:
     """Compare each run of a search, which begins as the one before, with the same run by itself."""
-    search = Dpor()
+    search = Noted(Dpor())
     for n in range(runs):
         if not search.new_run():
             break
-        result = run_once(spec, search)
-        alone = Recorded(result.choices)
-        alone.new_run()
-        again = run_once(spec, alone)
-        for one, other in zip(result.trace, again.trace, strict=False):
+        trace, seen = search.look(spec)
+        result = seen["result"]
+        assert isinstance(result, RunResult)
+        again, known = Noted(Replay(result.choices)).look(spec)
+        for one, other in zip(trace, again, strict=False):
             assert one == other, f"run {n} of {spec.name}"
-        assert result == again, f"run {n} of {spec.name}"
+        for what, value in seen.items():
+            assert value == known[what], f"{what}, run {n} of {spec.name}"
 
 
 @pytest.mark.parametrize(("scenario", "params"), FEW)

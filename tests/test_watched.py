@@ -1,5 +1,7 @@
 """What tasks share tells a recording machine of itself, and nobody else pays for it."""
 
+from typing import Any
+
 from notifierlab.machine.access import Mode
 from notifierlab.machine.watched import bare, lab_dict, lab_list, put_bare, watch, Watched
 
@@ -10,7 +12,8 @@ class Ear:
     """Hears touches."""
 
     def __init__(self, *, recording: bool = True) -> None:
-        self.recording = recording
+        self.records = self.recording = recording
+        self.quiet: list[Any] = []
         self.heard: list[tuple[str, Mode]] = []
 
     def touch(self, name: str, mode: Mode) -> None:

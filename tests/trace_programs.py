@@ -51,6 +51,7 @@ class Ran(NamedTuple):
     trace: tuple[Step, ...]
     blocked: tuple[Step, ...]
     choices: tuple[int, ...]
+    options: tuple[int, ...]
     ended: str
     cells: tuple[int, ...]
     declared: bool
@@ -72,8 +73,8 @@ def run(program: Program, strategy: Any) -> Ran:
     machine.run(main())
     if machine.error is not None:
         raise machine.error
-    trace, choices = tuple(machine.trace), tuple(machine.choices)
-    ran = Ran(trace, machine.blocked, choices, machine.ended, tuple(cells.values()), machine.declared)
+    trace, choices, options = tuple(machine.trace), tuple(machine.choices), tuple(machine.options)
+    ran = Ran(trace, machine.blocked, choices, options, machine.ended, tuple(cells.values()), machine.declared)
     strategy.end_run(ran)
     return ran
 

@@ -78,7 +78,8 @@ class Dpor:
         # How many steps at the beginning of the run are those of all runs since races were last planned.
         self._kept = 0
         self._choices: tuple[int, ...] = ()
-        self._trace: Sequence[Step] = ()
+        # The machine of the run that went to the top of the stack.
+        self._last: Machine | None = None
         self._prefix: tuple[int, ...] = self._start
         # How many steps the choices of `start` have fixed.
         self._floor = 0
@@ -199,8 +200,10 @@ class Dpor:
     def begin_run(self, machine: Machine) -> None:
         """See the machine of the run that begins."""
         self._machine = machine
-        if self._stack:
-            machine.repeat(self._trace[: len(self._stack) - 1])
+        machine.noting = False
+        if self._stack and self._last is not None:
+            self._at = len(self._prefix)
+            machine.repeat(self._last, len(self._stack) - 1, self._at)
 
     def choose(self, options: int, carry_on: bool, is_value: bool) -> int:
         """Follow the plan; where there is none, take the first that does not sleep."""
@@ -348,7 +351,7 @@ class Dpor:
             self.whole = False
             return
         self._choices = result.choices
-        self._trace = result.trace
+        self._last = self._machine
         if self._saw_wider():
             return
         trace, stack = result.trace, self._stack

@@ -114,6 +114,8 @@ class Prove:
         """See the machine of the run that begins."""
         self._machine = machine
         self._current.strategy.begin_run(machine)
+        # Each of the two says in which states its runs ended.
+        machine.noting = True
 
     def choose(self, options: int, carry_on: bool, is_value: bool) -> int:
         """Let whoever's turn it is choose."""

@@ -23,13 +23,15 @@ class Note(NamedTuple):
 
 
 class Declaring:
-    """The part of a machine that takes such declarations, while it records."""
+    """The part of a machine that takes such declarations, while it records; `notes` only if it is `noting`."""
 
+    records: bool
     recording: bool
     trace: list[Step]
     current: Task
 
     def __init__(self) -> None:
+        self.noting = True
         self.notes: list[Note] = []
         self.alike: dict[str, str] = {}
 
@@ -39,7 +41,7 @@ class Declaring:
         To be said again in each step that changes it. What a rule may still ask about the
         object must be in it too, and the name of an interchangeable task must not.
         """
-        if self.recording:
+        if self.noting and self.recording:
             self.notes.append(Note(len(self.trace), "holds", name, value))
 
     def at(self, *local: Hashable) -> None:
@@ -48,7 +50,7 @@ class Declaring:
         That is where it stands in its program and what it will use of what it has seen, at
         the end of the step in which this is said. What it sees later is added to it.
         """
-        if self.recording:
+        if self.noting and self.recording:
             self.notes.append(Note(len(self.trace), "at", self.current.name, local))
 
     def interchangeable(self, *names: str) -> None:
@@ -56,6 +58,6 @@ class Declaring:
 
         No object may belong to one of them, and nothing may order them.
         """
-        if self.recording:
+        if self.records:
             for name in names:
                 self.alike[name] = names[0]

@@ -6,13 +6,14 @@ task's, and never as a touch of the step that happened to end there.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from notifierlab.events import Event
 from notifierlab.machine.access import Access, CONFLICTS, Mode, passing, RULES, Step
 from notifierlab.machine.declaring import Declaring
 from notifierlab.machine.judged import Judged
 from notifierlab.machine.task import Task
+from notifierlab.machine.watched import telling
 
 _SEES: Final = (Mode.READ, Mode.WRITE, Mode.TEST, Mode.AWAIT)
 _LOOKS: Final = (Mode.READ, Mode.TEST)
@@ -60,9 +61,11 @@ class Spin:
 class Recording(Declaring):
     """The part of a machine that records touches.
 
-    While `recording`, `trace` has the steps that ended; `blocked` what the steps would
-    touch that are left in a deadlock; `ready` is who may run at the choice being made, and
-    `awake` those of them with something new to try (see `Spin`).
+    A run `records` all of its steps; but those that an earlier run had (`repeat`) it takes from
+    there, and is not `recording` before they are over. `trace` has the steps that ended,
+    `happened` the events; `blocked` what the steps would touch that are left in a deadlock;
+    `ready` is who may run at the choice being made, and `awake` those of them with something
+    new to try (see `Spin`).
     `declared` is claimed by a scenario all of whose touches are recorded, and lost with
     a condition that is not. `mode` has the modes, for scenarios that touch things of
     their own. `wide` are the tasks a condition of which was seen to read more than one object.
@@ -76,9 +79,15 @@ class Recording(Declaring):
 
     def __init__(self) -> None:
         super().__init__()
+        self.records = False
         self.recording = False
         self.declared = False
         self.trace: list[Step] = []
+        self.happened: list[Event] = []
+        # By step, what its task wanted to touch first in its next one.
+        self.wanted: list[Access | None] = []
+        # What begins to tell of itself when the steps of the earlier run are over.
+        self.quiet: list[Any] = []
         self.blocked: tuple[Step, ...] = ()
         self.ready: list[Task] = []
         self.awake: list[Task] = []
@@ -90,13 +99,12 @@ class Recording(Declaring):
         self._scheduled = -1
         self._guarded = False
         self._judged: Judged | None = None
-        self._known: Sequence[Step] = ()
-        # Whether touches are taken note of: not in steps that an earlier run had.
-        self._hears = False
+        self._earlier: Recording | None = None
+        self._known = 0
 
     def record(self, *, strict: bool = False) -> None:
         """Record from now on, with what rules read and keep; `strict` rules among them."""
-        self.recording = self._hears = True
+        self.records = self.recording = True
         self._judged = Judged(self.touch, strict=strict)
 
     def declare_all(self) -> None:
@@ -105,13 +113,14 @@ class Recording(Declaring):
         self._judged = None
 
     def judge(self, event: Event) -> None:
-        """Record what an event of the current step is to the rules."""
+        """Record an event of the current step, and what it is to the rules."""
+        self.happened.append(event)
         if self._judged is not None:
-            self._judged.take(event, hears=self._hears)
+            self._judged.take(event)
 
     def touch(self, name: str, mode: Mode) -> None:
         """Record that the current step, or the condition being looked at, touches `name`."""
-        if self._hears:
+        if self.recording:
             touched = name, mode
             access = _ACCESSES.get(touched)
             if access is None:
@@ -124,15 +133,7 @@ class Recording(Declaring):
             self.current.wants = Access(name, mode)
 
     def _look_recorded(self) -> list[Task]:
-        """End the step in progress. Return who may run, and note what their conditions read."""
-        trace, known = self.trace, self._known
-        at = len(trace)
-        if at + 1 < len(known):
-            trace.append(known[at])
-            self.awake = self.ready = ready = [task for task in self.tasks if task.until is None or task.until()]
-            return ready.copy()
-        self._close_step()
-        self._hears = True
+        """Return who may run, and note what their conditions read."""
         ready = []
         awake = []
         for task in self.tasks:
@@ -157,10 +158,33 @@ class Recording(Declaring):
         self.awake = awake or ready
         return ready.copy()
 
-    def repeat(self, steps: Sequence[Step]) -> None:
-        """Say that the run begins with `steps`, as an earlier one did: they are not looked at again."""
-        self._known = steps
-        self._hears = not steps
+    def repeat(self, earlier: "Recording", steps: int, choices: int) -> None:
+        """Say that the run begins with the first steps of an earlier one, by as many of its choices.
+
+        In those steps nobody is asked, no condition is looked at but of who goes on, nothing is
+        recorded and no event made.
+        """
+        if steps:
+            self._earlier, self._known = earlier, steps
+            self.recording = False
+            self.choices += earlier.choices[:choices]
+            self.options += earlier.options[:choices]
+
+    def _remember(self) -> list[Event]:
+        """Be where the earlier run was after those of its steps that were taken; return the events of them."""
+        earlier, self._earlier = self._earlier, None
+        assert earlier is not None
+        taken = len(self.trace)
+        self.wanted = earlier.wanted[:taken]
+        self.notes = [note for note in earlier.notes if note.step < taken]
+        self.happened = [event for event in earlier.happened if event.step < taken]
+        if self._judged is not None:
+            for event in self.happened:
+                self._judged.take(event, hears=False)
+        self.recording = True
+        for thing in self.quiet:
+            thing.__class__ = telling(thing)
+        return self.happened
 
     def begin_try(self) -> None:
         """Say that what the current task looks at from now on, it looks at for a try."""
@@ -201,14 +225,11 @@ class Recording(Declaring):
         return 0 if index == me else index + (index < me)
 
     def _close_step(self) -> None:
-        at = len(self.trace)
-        if at < len(self._known):
-            self.trace.append(self._known[at])
-            return
         into = self._into
         if self._guarded and not (into and into[0].mode in _GUARDS):
             self.declared = False
         taken = self.values_taken
+        self.wanted.append(self.current.wants)
         touched = passing(into)
         self.trace.append(
             Step(
@@ -222,10 +243,6 @@ class Recording(Declaring):
         )
 
     def _open_step(self, chosen: Task, scheduled: int) -> None:
-        chosen.spins = False
-        if len(self.trace) < len(self._known):
-            chosen.wants = None
-            return
         self._scheduled = scheduled
         self.values_taken = 0
         self._guarded = chosen.until is not None
@@ -234,6 +251,7 @@ class Recording(Declaring):
         else:
             self._into = [] if chosen.wants is None else [chosen.wants]
         chosen.wants = None
+        chosen.spins = False
 
     def _note_blocked(self) -> None:
         self.blocked = tuple(

@@ -30,6 +30,7 @@ STEPS_MAX: Final = 100_000
 """Steps after which a run counts as a livelock, unless it says otherwise."""
 
 _CHILDREN_MAX: Final = 1000
+_UNLIKE: Final = "now: the scenario or driver does not repeat itself (time, random numbers, state kept between runs?)"
 ANOTHER: Final = "another task to run"
 """What a task waits for that only wants somebody else to move (see `Machine.relax`)."""
 
@@ -93,6 +94,8 @@ class Machine(Recording):
         self.is_failure: Callable[[BaseException], bool] = is_exception
         self._decide = decide
         self._sink = sink
+        # What is to hear of events when those of the earlier run are over.
+        self._later_sink = sink
         self._asked_to_end = False
         self.current = Task("main", 0, _NOTHING, "process")
 
@@ -115,7 +118,7 @@ class Machine(Recording):
         """Say that the current task begins a try; if it fails, it will `relax` and try again."""
         me = self.current
         me.tried = self.handed_over
-        if self.recording:
+        if self.records:
             self.begin_try()
 
     async def relax(self) -> None:
@@ -126,7 +129,7 @@ class Machine(Recording):
         sees what it saw before, so no order is lost.
         """
         me = self.current
-        if self.recording:
+        if self.records:
             me.spins = True
         await self.step(lambda: self.handed_over != me.tried, ANOTHER)
         self.trying()
@@ -146,10 +149,13 @@ class Machine(Recording):
             return values[0]
         if len(values) == 1:
             return values[0]
-        index = self._decide(len(values), True, True)
-        assert 0 <= index < len(values), f"a strategy took value {index} of {len(values)}"
-        self.choices.append(index)
-        self.options.append(len(values))
+        if self._earlier is not None:
+            index = self._value_as_before(self._earlier, len(values))
+        else:
+            index = self._decide(len(values), True, True)
+            assert 0 <= index < len(values), f"a strategy took value {index} of {len(values)}"
+            self.choices.append(index)
+            self.options.append(len(values))
         self.values_taken += 1
         if index:
             self.emit(events.ChoiceMade, name, str(values[index]), index)
@@ -180,7 +186,7 @@ class Machine(Recording):
         task = Task(name, parent.index * _CHILDREN_MAX + parent.children, fn(*args, **kwargs), context)
         self.tasks.append(task)
         self._seat(task)
-        if self.recording:
+        if self.records:
             self.touch(f"start of {name}", Mode.FIRST)
             task.wants = Access(f"start of {name}", Mode.AFTER)
         self.emit(events.TaskStarted, name, context)
@@ -189,7 +195,7 @@ class Machine(Recording):
     async def join(self, *tasks: Task) -> None:
         """Wait until all of `tasks` have ended."""
         left = list(tasks)
-        ends = [Access(f"end of {task.name}", Mode.AFTER) for task in tasks] if self.recording else []
+        ends = [Access(f"end of {task.name}", Mode.AFTER) for task in tasks] if self.records else []
 
         def all_done() -> bool:
             self._into += ends
@@ -249,8 +255,12 @@ class Machine(Recording):
         """
         steps = self.steps = self.steps + 1
         chosen = me = self.current
-        recording = self.recording
-        if recording:
+        records = self.records
+        if records:
+            if self.recording:
+                self._close_step()
+            elif self._goes_as_before():
+                return self.current
             ready = self._look_recorded()
         else:
             ready = []
@@ -264,14 +274,10 @@ class Machine(Recording):
             index = self._decide(options, carry_on, False)
             assert 0 <= index < options, f"a strategy took option {index} of {options}"
             self.choices.append(index)
+            self.options.append(options if carry_on else -options)
             if carry_on:
-                self.options.append(options)
-                if index:
-                    ready.remove(me)
-                    self.current = chosen = ready[index - 1]
-            else:
-                self.options.append(-options)
-                self.current = chosen = ready[index]
+                ready.remove(me)
+            self.current = chosen = ready[index - carry_on] if index >= carry_on else me
         elif ready:
             self.current = chosen = ready[0]
         else:
@@ -280,9 +286,59 @@ class Machine(Recording):
             self.handed_over = steps
         if steps >= self._pause_at:
             self._pause()
-        if recording:
+        if records:
             self._open_step(chosen, len(self.choices) - 1 if options > 1 else -1)
         return chosen
+
+    def _goes_as_before(self) -> bool:
+        """End a step that the earlier run had, and let go on who went on there; tell whether that is known."""
+        earlier = self._earlier
+        assert earlier is not None
+        trace, known = self.trace, earlier.trace
+        at = len(trace)
+        me = chosen = self.current
+        me.wants = earlier.wanted[at]
+        trace.append(known[at])
+        at += 1
+        if at == self._known:
+            self._end_repetition()
+            return False
+        self.values_taken = 0
+        name = known[at].task
+        if me.name != name:
+            for task in self.tasks:
+                if task.name == name:
+                    self.current = chosen = task
+                    break
+            self.handed_over = self.steps
+        if chosen.name != name or not (chosen.until is None or chosen.until()):
+            raise LabError(f"step {self.steps} was {name}'s in an earlier run, and {name} cannot go on there {_UNLIKE}")
+        if self.steps >= self._pause_at:
+            self._pause()
+        chosen.wants = None
+        chosen.spins = False
+        return True
+
+    def _value_as_before(self, earlier: Recording, options: int) -> int:
+        """Return the value that was taken here in the earlier run that this one begins as."""
+        step = earlier.trace[len(self.trace)]
+        at = self.values_taken
+        if step.arity[at : at + 1] != (options,):
+            raise LabError(f"choice of a value in step {self.steps} had other options in an earlier run {_UNLIKE}")
+        return step.values[at]
+
+    def _end_repetition(self) -> None:
+        """Go on as a run of its own: with all that happened so far, and heard from now on."""
+        sink = self._sink = self._later_sink
+        happened = self._remember()
+        if sink is not None:
+            for event in happened:
+                sink(event)
+
+    def repeat(self, earlier: Recording, steps: int, choices: int) -> None:
+        super().repeat(earlier, steps, choices)
+        if self._earlier is not None:
+            self._later_sink, self._sink = self._sink, None
 
     def finish_task(self, task: Task) -> bool:
         """Take note that `task` ended. Return whether others are left."""
@@ -329,7 +385,9 @@ class Machine(Recording):
     def end(self, how: str) -> None:
         """Stop the baton: from here on steps return at once and events are dropped."""
         if not self.stopped:
-            if self.recording and how not in ("deadlock", "left"):
+            if self._earlier is not None:
+                self._end_repetition()
+            elif self.recording and how not in ("deadlock", "left"):
                 self._close_step()
             self.ended = how
             self._stop()

@@ -28,11 +28,18 @@ _VALUES: Final = (int, str, tuple)
 
 
 class Hears(Protocol):
-    """What is told of touches: a machine."""
+    """What is told of touches: a machine.
+
+    `records` says whether it ever wants to know, `recording` whether it does already; what is
+    made before that is to be put in `quiet`, and made to tell later (`telling`).
+    """
+
+    quiet: list[Any]
 
     @property
-    def recording(self) -> bool:
-        """Whether it wants to know."""
+    def records(self) -> bool: ...
+    @property
+    def recording(self) -> bool: ...
 
     def touch(self, name: str, mode: Mode) -> None:
         """Take note of a touch."""
@@ -54,11 +61,24 @@ def watch(thing: W, machine: Hears, name: str) -> W:
     To be called when `thing` is made and nobody else has it. Does nothing unless the
     machine records.
     """
-    if machine.recording:
+    if machine.records:
         thing.known_as = name
         thing.tells = machine.touch
-        thing.__class__ = _watching(type(thing))
+        _begin(thing, machine)
     return thing
+
+
+def _begin(thing: Any, machine: Hears) -> None:
+    if machine.recording:
+        thing.__class__ = telling(thing)
+    else:
+        machine.quiet.append(thing)
+
+
+def telling(thing: Any) -> type[Any]:
+    """Return of what class a thing is that has been quiet, when it tells."""
+    kind: type[Any] = type(thing)
+    return _TELLING.get(kind) or _watching(kind)
 
 
 def bare(thing: Watched, field: str) -> Any:
@@ -126,30 +146,41 @@ def _watching(kind: type[Watched]) -> type[Any]:
 
 def lab_list(machine: Hears, name: str) -> list[V]:
     """Return an empty list that tasks may share."""
-    return _List(machine, name) if machine.recording else []
+    return _named(_QuietList(), machine, name) if machine.records else []
 
 
 def lab_dict(machine: Hears, name: str) -> dict[K, V]:
     """Return an empty dict that tasks may share; nobody may care in which order its keys came."""
-    return _Dict(machine, name) if machine.recording else {}
+    return _named(_QuietDict(), machine, name) if machine.records else {}
 
 
-class _List(list[V]):
+def _named(thing: Any, machine: Hears, name: str) -> Any:
+    thing.name = name
+    thing.touch = machine.touch
+    _begin(thing, machine)
+    return thing
+
+
+class _QuietList(list[V]):
+    """A list that does not tell yet."""
+
+    __slots__ = ("name", "touch")
+
+    name: str
+    touch: Callable[[str, Mode], None]
+
+
+class _List(_QuietList[V]):
     """A list that tells of itself, as a whole."""
 
-    __slots__ = ("_name", "_touch")
-
-    def __init__(self, machine: Hears, name: str) -> None:
-        super().__init__()
-        self._touch = machine.touch
-        self._name = name
+    __slots__ = ()
 
 
 def _telling(method: str, mode: Mode) -> Callable[..., Any]:
     plain = getattr(list, method)
 
     def tell(self: _List[Any], *args: Any) -> Any:
-        self._touch(self._name, mode)
+        self.touch(self.name, mode)
         return plain(self, *args)
 
     return tell
@@ -161,26 +192,30 @@ for _method in ("__setitem__", "__delitem__", "append", "insert", "remove", "pop
     setattr(_List, _method, _telling(_method, Mode.WRITE))
 
 
-class _Dict(dict[K, V]):
+class _QuietDict(dict[K, V]):
+    """A dict that does not tell yet."""
+
+    __slots__ = ("name", "touch")
+
+    name: str
+    touch: Callable[[str, Mode], None]
+
+
+class _Dict(_QuietDict[K, V]):
     """A dict that tells of each key by itself."""
 
-    __slots__ = ("_name", "_touch")
-
-    def __init__(self, machine: Hears, name: str) -> None:
-        super().__init__()
-        self._touch = machine.touch
-        self._name = name
+    __slots__ = ()
 
     def _tell(self, key: object, mode: Mode) -> None:
-        self._touch(f"{self._name}[{getattr(key, 'name', key)}]", mode)
+        self.touch(f"{self.name}[{getattr(key, 'name', key)}]", mode)
 
     def _changes(self, key: K) -> None:
         """A key comes or goes."""
         self._tell(key, Mode.WRITE)
-        self._touch(self._name, Mode.INSERT)
+        self.touch(self.name, Mode.INSERT)
 
     def _all(self) -> None:
-        self._touch(self._name, Mode.READ)
+        self.touch(self.name, Mode.READ)
         for key in dict.__iter__(self):
             self._tell(key, Mode.READ)
 
@@ -231,7 +266,7 @@ class _Dict(dict[K, V]):
         return super().__iter__()
 
     def __len__(self) -> int:
-        self._touch(self._name, Mode.READ)
+        self.touch(self.name, Mode.READ)
         return super().__len__()
 
     def values(self) -> Any:
@@ -245,3 +280,6 @@ class _Dict(dict[K, V]):
     def keys(self) -> Any:
         self._all()
         return super().keys()
+
+
+_TELLING: Final[dict[type[Any], type[Any]]] = {_QuietList: _List, _QuietDict: _Dict}
