@@ -393,9 +393,12 @@ class Dpor:
         for at in dict.fromkeys(history.loose):
             self._loosen(stack[at])
         history.loose = []
+        kept, tasks, spread = self._kept, history.tasks, history.spread(self._kept)
         for races in (*history.races, blocked):
             for race in races:
-                self._reverse(race)
+                # What was asked for is asked for again where none but what happened after the first has changed.
+                if not (0 <= race.asked < kept and race.first <= spread[tasks[race.first]]):
+                    self._reverse(race)
         self._kept = len(stack)
 
     def _loosen(self, node: Point) -> None:

@@ -12,7 +12,7 @@ only the last touch by each task in each mode is looked at.
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from notifierlab.machine.access import Access, CONFLICTS, Mode, Step, WAKING
 
@@ -87,6 +87,21 @@ class Kinds:
         return True
 
 
+class Places(dict[int, list[int]]):
+    """By task, the steps that touched one object in one mode; before them -1, for there may be none."""
+
+    def __missing__(self, task: int) -> list[int]:
+        self[task] = places = [-1]
+        return places
+
+
+class Tables(NamedTuple):
+    """Where the steps of one kind stand, and where those stand that they conflict with."""
+
+    own: tuple[Places, ...]
+    against: tuple[Places, ...]
+
+
 class History:
     """The steps of a run and their happens-before order.
 
@@ -103,7 +118,8 @@ class History:
         self.own: list[list[int]] = []
         self.numbers: dict[str, int] = {}
         # By object and mode: the steps of each task that touched it so.
-        self.touches: dict[str, dict[Mode, dict[int, list[int]]]] = {}
+        self.touches: dict[str, dict[Mode, Places]] = {}
+        self._tables: dict[int, Tables] = {}
         self._none: list[int] = []
 
     def number(self, task: str) -> int:
@@ -136,11 +152,11 @@ class History:
 
     def cut(self, length: int) -> None:
         """Take back all steps but the first `length`."""
-        for step in reversed(self.steps[length:]):
-            task = self.numbers[step.task]
+        tables = self._tables
+        for step, task in zip(self.steps[length:], self.tasks[length:], strict=True):
             self.own[task].pop()
-            for name, mode in step.accesses:
-                self.touches[name][mode][task].pop()
+            for places in (tables.get(step.kind) or self.tables_of(step)).own:
+                places[task].pop()
         for kept in (self.steps, self.tasks, self.clocks, self.behind):
             del kept[length:]
 
@@ -150,7 +166,8 @@ class History:
         if task is None:
             task = self.number(step.task)
         at = len(self.steps)
-        clock, immediate = self.joined(step, task)
+        tables = self._tables.get(step.kind) or self.tables_of(step)
+        clock, immediate = self.joined(tables, task)
         self.found(step, at, task, immediate)
         clock[task] = -1
         self.behind.append(max(clock))
@@ -159,29 +176,42 @@ class History:
         self.tasks.append(task)
         self.clocks.append(clock)
         self.own[task].append(at)
+        for places in tables.own:
+            places[task].append(at)
+
+    def tables_of(self, step: Taken) -> Tables:
+        """Return the tables of a step's kind."""
         touches = self.touches
         for name, mode in step.accesses:
-            table = touches.get(name)
-            if table is None:
-                table = touches[name] = {}
-            by_task = table.get(mode)
-            if by_task is None:
-                by_task = table[mode] = {}
-            places = by_task.get(task)
-            if places is None:
-                by_task[task] = [at]
-            else:
-                places.append(at)
+            table = touches.setdefault(name, {})
+            if mode not in table:
+                table[mode] = Places()
+                # It may be one that other kinds conflict with.
+                self._tables.clear()
+        against = {
+            (name, other): places
+            for name, mode in step.accesses
+            for other, places in touches[name].items()
+            if CONFLICTS[mode] >> other & 1
+        }
+        own = [touches[name][mode] for name, mode in step.accesses]
+        tables = self._tables[step.kind] = Tables(tuple(own), tuple(against.values()))
+        return tables
 
-    def joined(self, step: Taken, task: int) -> tuple[list[int], list[int]]:
+    def joined(self, tables: Tables, task: int) -> tuple[list[int], list[int]]:
         """Return the clock of a step that comes next, and the last steps that it depends on:
         those with nothing between them and it. The latest is the first."""
         clock = self.before(task).copy()
-        found = self._conflicting(step, task, clock)
-        if not found:
-            return clock, found
+        # For each mode and task the last step that is not behind already by the own task's order.
+        found = []
+        for by_task in tables.against:
+            for who, places in by_task.items():
+                last = places[-1]
+                if last > clock[who]:
+                    found.append(last)
         immediate = []
-        found.sort(reverse=True)
+        if len(found) > 1:
+            found.sort(reverse=True)
         for other in found:
             if other > clock[self.tasks[other]]:
                 immediate.append(other)
@@ -190,18 +220,3 @@ class History:
 
     def found(self, step: Taken, at: int, task: int, immediate: list[int]) -> None:
         """Take note of what a new step depends on; it is not among the steps yet."""
-
-    def _conflicting(self, step: Taken, task: int, prev: list[int]) -> list[int]:
-        """Return, for each mode and task, the last step that `step` depends on directly and that
-        is not behind it already by its own task's order."""
-        found: list[int] = []
-        for name, mode in step.accesses:
-            table = self.touches.get(name)
-            if table is not None:
-                conflicts = CONFLICTS[mode]
-                for other, by_task in table.items():
-                    if conflicts >> other & 1:
-                        for who, places in by_task.items():
-                            if who != task and places and places[-1] > prev[who]:
-                                found.append(places[-1])
-        return found

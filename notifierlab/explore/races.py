@@ -16,7 +16,7 @@ read more than one object (`wide`), since what it reads where it does not hold i
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise, takewhile
-from typing import Final
+from typing import Final, NamedTuple
 
 from notifierlab.explore.happens import History, Taken
 from notifierlab.machine.access import Access, CONFLICTS, Mode
@@ -36,16 +36,18 @@ class Race:
 
     `others` are steps that must give way as well: they take a lock and still have it when
     the later step wants it. `settled` is a step: as long as the run is the same up to it,
-    the other way round is known to be covered; -1 if nothing is known.
+    the other way round is known to be covered; -1 if nothing is known. `asked` is the last step
+    of the order that was asked for with the two the other way round; -1 if none was yet.
     """
 
-    __slots__ = ("first", "others", "settled", "step")
+    __slots__ = ("asked", "first", "others", "settled", "step")
 
     def __init__(self, first: int, step: Taken, others: tuple[int, ...] = ()) -> None:
         self.first = first
         self.step = step
         self.others = others
         self.settled = -1
+        self.asked = -1
 
     def __repr__(self) -> str:
         return f"Race({self.first}, {self.step}, {self.others})"
@@ -54,13 +56,17 @@ class Race:
 class _Hold:
     """A step that changed who holds a lock, and who held it before."""
 
-    __slots__ = ("at", "before", "modes", "only_gives")
+    __slots__ = ("after", "at", "before", "modes")
 
-    def __init__(self, at: int, before: Holders, modes: set[Mode]) -> None:
+    def __init__(self, at: int, task: int, before: Holders, modes: frozenset[Mode]) -> None:
         self.at = at
         self.before = before
         self.modes = modes
-        self.only_gives = modes <= _GIVING
+        self.after = self.apply(before, task)
+
+    @property
+    def only_gives(self) -> bool:
+        return self.modes <= _GIVING
 
     def apply(self, holders: Holders, task: int) -> Holders:
         """Return who holds the lock behind the step."""
@@ -73,6 +79,14 @@ class _Hold:
         if (Mode.RELEASE in modes or Mode.RELEASE_READ in modes) and mine:
             mine.pop()
         return {**holders, task: tuple(mine)}
+
+
+class _Shape(NamedTuple):
+    """What the condition of a step touches, if that is a wait, and how it changes which locks."""
+
+    guards: list[Access]
+    waits: bool
+    locks: list[tuple[str, frozenset[Mode]]]
 
 
 class Races(History):
@@ -88,7 +102,16 @@ class Races(History):
         self.loose: list[int] = []
         self.wide: dict[str, None] = {}
         self._holds: dict[str, list[_Hold]] = {}
-        self._shapes: dict[int, tuple[list[Access], dict[str, set[Mode]]]] = {}
+        self._shapes: dict[int, _Shape] = {}
+
+    def spread(self, length: int) -> list[int]:
+        """Return for each task the last of its steps that all from step `length` on happened after."""
+        spread = [length - 1] * len(self.own)
+        for own in self.own:
+            if own and own[-1] >= length:
+                clock = self.clocks[own[bisect_left(own, length)]]
+                spread = [a if a < b else b for a, b in zip(spread, clock, strict=True)]
+        return spread
 
     def without(self, race: Race) -> list[Taken]:
         """Return the steps behind the first of a race that did not happen after it.
@@ -101,37 +124,35 @@ class Races(History):
         left = [at for at in range(first + 1, len(clocks)) if clocks[at][who] < first]
         for gone in race.others:
             left = [at for at in left if not self.after(gone, at)]
+        race.asked = left[-1] if left else first
         steps = self.steps
         return [steps[at] for at in left]
 
     def cut(self, length: int) -> None:
         """Take back all steps but the first `length`."""
         for step in self.steps[length:]:
-            for name, mode in step.accesses:
-                if mode in _LOCKS:
-                    holds = self._holds[name]
-                    while holds and holds[-1].at >= length:
-                        holds.pop()
+            for name, _ in (self._shapes.get(step.kind) or self._shape(step)).locks:
+                self._holds[name].pop()
         del self.races[length:]
         super().cut(length)
 
     def found(self, step: Taken, at: int, task: int, immediate: list[int]) -> None:
         """Find the races of a new step with those before it."""
-        guards, locks = self._shape(step)
-        self.races.append(self._races_of(step, guards, task, immediate) if immediate else [])
-        for name, modes in locks.items():
+        shape = self._shapes.get(step.kind) or self._shape(step)
+        self.races.append(self._races_of(step, shape, task, immediate) if immediate else [])
+        for name, modes in shape.locks:
             holds = self._holds.setdefault(name, [])
-            holds.append(_Hold(at, self._holders(name), modes))
+            holds.append(_Hold(at, task, holds[-1].after if holds else {}, modes))
 
-    def _shape(self, step: Taken) -> tuple[list[Access], dict[str, set[Mode]]]:
-        """Return what the condition of a step touches, and how it changes which locks."""
-        shape = self._shapes.get(step.kind)
-        if shape is None:
-            locks: dict[str, set[Mode]] = {}
-            for name, mode in step.accesses:
-                if mode in _LOCKS:
-                    locks.setdefault(name, set()).add(mode)
-            shape = self._shapes[step.kind] = _guards(step), locks
+    def _shape(self, step: Taken) -> _Shape:
+        locks: dict[str, list[Mode]] = {}
+        for name, mode in step.accesses:
+            if mode in _LOCKS:
+                locks.setdefault(name, []).append(mode)
+        guards = _guards(step)
+        waits = any(mode is Mode.AWAIT for _, mode in guards)
+        shape = _Shape(guards, waits, [(name, frozenset(modes)) for name, modes in locks.items()])
+        self._shapes[step.kind] = shape
         return shape
 
     def ended(self, blocked: Sequence[Taken]) -> list[Race]:
@@ -139,20 +160,21 @@ class Races(History):
         races: list[Race] = []
         for step in blocked:
             task = self.number(step.task)
-            _, immediate = self.joined(step, task)
+            _, immediate = self.joined(self.tables_of(step), task)
             if immediate:
-                races += self._races_of(step, _guards(step), task, immediate)
+                races += self._races_of(step, self._shape(step), task, immediate)
         if self.wide:
             self._loosen_beside(blocked)
         return races
 
-    def _races_of(self, step: Taken, guards: list[Access], task: int, immediate: list[int]) -> list[Race]:
+    def _races_of(self, step: Taken, shape: _Shape, task: int, immediate: list[int]) -> list[Race]:
+        guards = shape.guards
         if not guards:
             return [Race(first, step) for first in reversed(immediate)]
         prev = self.before(task)
         firsts = (
             self._awaited(step, guards, task, prev, immediate)
-            if any(mode is Mode.AWAIT for _, mode in guards)
+            if shape.waits
             else self._unlocked(step, guards, task, prev)
         )
         return [Race(first, step, others) for first, others in sorted(firsts.items())]
@@ -168,7 +190,7 @@ class Races(History):
         name, mode = step.accesses[0]
         if len(step.accesses) == 1 and mode is Mode.ACQUIRE and self.touches[name].keys() <= _TAKES_AND_DROPS:
             # Before the last take the lock was free, and all that took it since came after that.
-            last = max(places[-1] for places in self.touches[name][mode].values() if places)
+            last = max([places[-1] for places in self.touches[name][mode].values()])
             who = self.tasks[last]
             return {last: ()} if who != task and last > prev[who] else could
         for name, mode in step.accesses:
@@ -199,7 +221,7 @@ class Races(History):
         for other, by_task in table.items():
             if conflicts >> other & 1:
                 for who, places in by_task.items():
-                    if who != task and places and places[-1] > prev[who]:
+                    if places[-1] > prev[who]:
                         found.setdefault(who, []).append(places)
         for who, lists in sorted(found.items()):
             places = lists[0]
@@ -213,7 +235,7 @@ class Races(History):
         others: list[int] = []
         for name, mode in guards:
             if mode is Mode.AFTER:
-                once = [at[-1] for at in self.touches.get(name, {}).get(Mode.FIRST, {}).values() if at]
+                once = [at[-1] for at in self.touches.get(name, {}).get(Mode.FIRST, {}).values() if at[-1] >= 0]
                 if not once or any(self.after(first, at) for at in once):
                     return None
             elif mode is not Mode.AWAIT:
@@ -246,7 +268,7 @@ class Races(History):
     def _holders(self, name: str) -> Holders:
         """Return who holds a lock at the end of what is known of the run."""
         holds = self._holds.get(name)
-        return holds[-1].apply(holds[-1].before, self.tasks[holds[-1].at]) if holds else {}
+        return holds[-1].after if holds else {}
 
     # --- waits ----------------------------------------------------------------------
 
