@@ -71,9 +71,6 @@ class Judged:
         self._readonly: dict[tuple[str, int], None] = {}
         # By MMU: the tasks inside a start or end callback.
         self._inside: dict[str, list[str]] = {}
-        self._special: dict[type[ev.Event], Callable[[Any], None]] = {
-            getattr(ev, name.title().replace("_", "")): getattr(self, f"_on_{name}") for name in _SPECIAL
-        }
 
     def take(self, event: ev.Event, *, hears: bool = True) -> None:
         """Touch what the event touches; if nobody `hears` it, only learn what later ones need."""
@@ -81,9 +78,9 @@ class Judged:
         if hears:
             for word, field, mode in ALWAYS.get(kind, ()):
                 self._touch(f"{word}{getattr(event, field)}" if field else word, mode)
-        special = self._special.get(kind)
+        special = _SPECIAL.get(kind)
         if special is not None:
-            special(event)
+            special(self, event)
 
     def _touch(self, name: str, mode: Mode) -> None:
         self._hear(RULES + name, mode)
@@ -368,4 +365,8 @@ def _is_drivers(cls: str) -> bool:
     return known is None or known.rank in ev.DRIVER_RANKS
 
 
-_SPECIAL: Final = tuple(name.removeprefix("_on_") for name in vars(Judged) if name.startswith("_on_"))
+_SPECIAL: Final[dict[type[ev.Event], Callable[[Judged, Any], None]]] = {
+    getattr(ev, name.removeprefix("_on_").title().replace("_", "")): handler
+    for name, handler in vars(Judged).items()
+    if name.startswith("_on_")
+}
