@@ -429,7 +429,7 @@ class Dpor:
                     and history.clocks[at][who] < first
                     and history.behind[at] < first
                     and history.steps[at].values == values
-                    and history.steps[at] is not race.step
+                    and at != race.second
                 ):
                     race.settled = at
                     return

@@ -58,11 +58,18 @@ class Kinds:
         self._numbers: dict[tuple[Access, ...], int] = {}
         self._objects: dict[str, int] = {}
         self._marks: dict[tuple[str, Values, int], int] = {}
+        self._taken: dict[tuple[object, ...], Taken] = {}
 
     def taken(self, step: Step) -> Taken:
-        """Return a step as the analysis sees it."""
-        kind = self.of(step.accesses)
-        return Taken(step, kind, self._marks.setdefault((step.task, step.values, kind), len(self._marks)))
+        """Return a step as the analysis sees it: the same for all that differ in when they were taken only."""
+        task, accesses, _, values, arity, ready = step
+        known = task, accesses, values, arity, ready
+        taken = self._taken.get(known)
+        if taken is None:
+            kind = self.of(accesses)
+            mark = self._marks.setdefault((task, values, kind), len(self._marks))
+            taken = self._taken[known] = Taken(step, kind, mark)
+        return taken
 
     def of(self, accesses: tuple[Access, ...]) -> int:
         """Return the number of a set of touches."""

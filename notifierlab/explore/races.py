@@ -32,7 +32,8 @@ Holders = dict[int, tuple[tuple[int, bool], ...]]
 
 
 class Race:
-    """Two steps that could come the other way round: `first` is the number of the earlier.
+    """Two steps that could come the other way round: `first` and `second` are their numbers; a
+    step that was left waiting would be the next.
 
     `others` are steps that must give way as well: they take a lock and still have it when
     the later step wants it. `settled` is a step: as long as the run is the same up to it,
@@ -40,17 +41,18 @@ class Race:
     of the order that was asked for with the two the other way round; -1 if none was yet.
     """
 
-    __slots__ = ("asked", "first", "others", "settled", "step")
+    __slots__ = ("asked", "first", "others", "second", "settled", "step")
 
-    def __init__(self, first: int, step: Taken, others: tuple[int, ...] = ()) -> None:
+    def __init__(self, first: int, second: int, step: Taken, others: tuple[int, ...] = ()) -> None:
         self.first = first
+        self.second = second
         self.step = step
         self.others = others
         self.settled = -1
         self.asked = -1
 
     def __repr__(self) -> str:
-        return f"Race({self.first}, {self.step}, {self.others})"
+        return f"Race({self.first}, {self.second}, {self.step}, {self.others})"
 
 
 class _Hold:
@@ -168,16 +170,16 @@ class Races(History):
         return races
 
     def _races_of(self, step: Taken, shape: _Shape, task: int, immediate: list[int]) -> list[Race]:
-        guards = shape.guards
+        guards, at = shape.guards, len(self.steps)
         if not guards:
-            return [Race(first, step) for first in reversed(immediate)]
+            return [Race(first, at, step) for first in reversed(immediate)]
         prev = self.before(task)
         firsts = (
             self._awaited(step, guards, task, prev, immediate)
             if shape.waits
             else self._unlocked(step, guards, task, prev)
         )
-        return [Race(first, step, others) for first, others in sorted(firsts.items())]
+        return [Race(first, at, step, others) for first, others in sorted(firsts.items())]
 
     # --- locks ----------------------------------------------------------------------
 

@@ -63,6 +63,16 @@ class Access(NamedTuple):
     mode: Mode
 
 
+class _Accesses(dict[tuple[str, Mode], Access]):
+    def __missing__(self, touched: tuple[str, Mode]) -> Access:
+        self[touched] = made = Access(*touched)
+        return made
+
+
+ACCESSES: Final = _Accesses()
+"""Touches by object and mode. Most were seen before, and looking one up is cheaper than making it."""
+
+
 class Step(NamedTuple):
     """What one task did between two points at which another could have run.
 

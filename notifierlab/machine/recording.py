@@ -6,14 +6,14 @@ task's, and never as a touch of the step that happened to end there.
 """
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, ClassVar, Final
 
 from notifierlab.events import Event
-from notifierlab.machine.access import Access, CONFLICTS, Mode, passing, RULES, Step
+from notifierlab.machine.access import Access, ACCESSES, CONFLICTS, Mode, passing, RULES, Step
 from notifierlab.machine.declaring import Declaring
 from notifierlab.machine.judged import Judged
 from notifierlab.machine.task import Task
-from notifierlab.machine.watched import telling
 
 _SEES: Final = (Mode.READ, Mode.WRITE, Mode.TEST, Mode.AWAIT)
 _LOOKS: Final = (Mode.READ, Mode.TEST)
@@ -23,9 +23,7 @@ _TRY: Final = "try of "
 """The object that stands for all that a task looked at since it began a try: whoever changes any of it wakes it."""
 
 _NOT_SEEN: Final = (RULES, _TRY)
-
-# Most touches were seen before, and looking one up is cheaper than making it.
-_ACCESSES: Final[dict[tuple[str, Mode], Access]] = {}
+_NAME: Final = attrgetter("name")
 
 
 class Spin:
@@ -35,37 +33,56 @@ class Spin:
     again only when something changed that it had looked at by then.
     """
 
-    __slots__ = ("_looked", "_read", "name", "stirred")
+    __slots__ = ("_looked", "_read", "stirred", "wake")
 
     def __init__(self, name: str, begun: int) -> None:
         self.stirred = False
-        self.name = name
+        self.wake = ACCESSES[name, Mode.WAKE]
         self._looked: dict[str, None] = {}
         self._read = begun
 
     def read(self, trace: Sequence[Step], me: str) -> None:
         """Go on in the run."""
         for step in trace[self._read :]:
-            for name, mode in step.accesses:
-                if step.task != me:
-                    self.stirred = self.stirred or name == self.name
-                elif mode in _SEES and not name.startswith(_NOT_SEEN):
-                    self._looked.setdefault(name)
+            if step.task == me:
+                self._looked.update(_LOOKED_AT[step.accesses])
+            elif self.wake in step.accesses:
+                self.stirred = True
         self._read = len(trace)
 
-    def is_stirred_by(self, touched: Sequence[Access]) -> bool:
+    def is_stirred_by(self, touched: tuple[Access, ...]) -> bool:
         """Tell whether a step of another task that touched this has changed what was looked at."""
-        return any(name in self._looked and bool(CONFLICTS[Mode.READ] >> mode & 1) for name, mode in touched)
+        return not self._looked.keys().isdisjoint(_CHANGED[touched])
+
+
+class _LookedAt(dict[tuple[Access, ...], dict[str, None]]):
+    """By what a step touched, what it looked at."""
+
+    def __missing__(self, touched: tuple[Access, ...]) -> dict[str, None]:
+        names = [name for name, mode in touched if mode in _SEES and not name.startswith(_NOT_SEEN)]
+        self[touched] = looked = dict.fromkeys(names)
+        return looked
+
+
+class _Changed(dict[tuple[Access, ...], tuple[str, ...]]):
+    """By what a step touched, what it changed for whoever had looked at it."""
+
+    def __missing__(self, touched: tuple[Access, ...]) -> tuple[str, ...]:
+        self[touched] = names = tuple(name for name, mode in touched if CONFLICTS[Mode.READ] >> mode & 1)
+        return names
+
+
+_LOOKED_AT: Final = _LookedAt()
+_CHANGED: Final = _Changed()
 
 
 class Recording(Declaring):
     """The part of a machine that records touches.
 
-    A run `records` all of its steps; but those that an earlier run had (`repeat`) it takes from
-    there, and is not `recording` before they are over. `trace` has the steps that ended,
-    `happened` the events; `blocked` what the steps would touch that are left in a deadlock;
-    `ready` is who may run at the choice being made, and `awake` those of them with something
-    new to try (see `Spin`).
+    A run that `records` is not `recording` in steps that an earlier one had (`repeating.py`).
+    `trace` has the steps that ended, `happened` the events; `blocked` what the steps would touch
+    that are left in a deadlock; `ready` is who may run at the choice being made, and `awake` those
+    of them with something new to try (see `Spin`).
     `declared` is claimed by a scenario all of whose touches are recorded, and lost with
     a condition that is not. `mode` has the modes, for scenarios that touch things of
     their own. `wide` are the tasks a condition of which was seen to read more than one object.
@@ -86,7 +103,7 @@ class Recording(Declaring):
         self.happened: list[Event] = []
         # By step, what its task wanted to touch first in its next one.
         self.wanted: list[Access | None] = []
-        # What begins to tell of itself when the steps of the earlier run are over.
+        # What begins to tell of itself when the machine is recording.
         self.quiet: list[Any] = []
         self.blocked: tuple[Step, ...] = ()
         self.ready: list[Task] = []
@@ -99,8 +116,6 @@ class Recording(Declaring):
         self._scheduled = -1
         self._guarded = False
         self._judged: Judged | None = None
-        self._earlier: Recording | None = None
-        self._known = 0
 
     def record(self, *, strict: bool = False) -> None:
         """Record from now on, with what rules read and keep; `strict` rules among them."""
@@ -118,73 +133,45 @@ class Recording(Declaring):
         if self._judged is not None:
             self._judged.take(event)
 
+    def learn(self, events: Sequence[Event]) -> None:
+        """Learn from events that were recorded in an earlier run what later ones need."""
+        judged = self._judged
+        if judged is not None:
+            for event in events:
+                judged.take(event, hears=False)
+
     def touch(self, name: str, mode: Mode) -> None:
         """Record that the current step, or the condition being looked at, touches `name`."""
         if self.recording:
-            touched = name, mode
-            access = _ACCESSES.get(touched)
-            if access is None:
-                access = _ACCESSES[touched] = Access(name, mode)
-            self._into.append(access)
+            self._into.append(ACCESSES[name, mode])
 
     def want(self, name: str, mode: Mode) -> None:
         """Say what the next step of the current task touches first: a lock it waits for."""
         if self.recording:
-            self.current.wants = Access(name, mode)
+            self.current.wants = ACCESSES[name, mode]
 
     def _look_recorded(self) -> list[Task]:
         """Return who may run, and note what their conditions read."""
         ready = []
-        awake = []
+        asleep = []
         for task in self.tasks:
             until = task.until
             if until is None:
                 ready.append(task)
-                awake.append(task)
                 continue
             if task.awaits:
                 task.awaits = []
             self._into = into = task.awaits
-            may_run = until()
-            if into and len(into) > 1 and into[0].mode is not Mode.AFTER and len({name for name, _ in into}) > 1:
-                self.wide[task.name] = None
-            if may_run:
+            if until():
                 ready.append(task)
-            if task.spins:
-                may_run = self._is_stirred(task) and may_run
-            if may_run:
-                awake.append(task)
-        self.ready = ready
-        self.awake = awake or ready
+            if len(into) > 1 and into[0].mode is not Mode.AFTER and len({name for name, _ in into}) > 1:
+                self.wide[task.name] = None
+            if task.spins and not self._is_stirred(task):
+                asleep.append(task)
+        self.ready = self.awake = ready
+        if asleep:
+            self.awake = [task for task in ready if task not in asleep] or ready
         return ready.copy()
-
-    def repeat(self, earlier: "Recording", steps: int, choices: int) -> None:
-        """Say that the run begins with the first steps of an earlier one, by as many of its choices.
-
-        In those steps nobody is asked, no condition is looked at but of who goes on, nothing is
-        recorded and no event made.
-        """
-        if steps:
-            self._earlier, self._known = earlier, steps
-            self.recording = False
-            self.choices += earlier.choices[:choices]
-            self.options += earlier.options[:choices]
-
-    def _remember(self) -> list[Event]:
-        """Be where the earlier run was after those of its steps that were taken; return the events of them."""
-        earlier, self._earlier = self._earlier, None
-        assert earlier is not None
-        taken = len(self.trace)
-        self.wanted = earlier.wanted[:taken]
-        self.notes = [note for note in earlier.notes if note.step < taken]
-        self.happened = [event for event in earlier.happened if event.step < taken]
-        if self._judged is not None:
-            for event in self.happened:
-                self._judged.take(event, hears=False)
-        self.recording = True
-        for thing in self.quiet:
-            thing.__class__ = telling(thing)
-        return self.happened
 
     def begin_try(self) -> None:
         """Say that what the current task looks at from now on, it looks at for a try."""
@@ -200,7 +187,7 @@ class Recording(Declaring):
     def _is_stirred(self, task: Task) -> bool:
         """Tell whether something changed that a task looked at in its try; one that we know nothing of may go on."""
         tries = self._tries.get(task.name)
-        task.awaits = [Access(tries[-1].name if tries else f"{_TRY}{task.name}", Mode.AWAIT)]
+        task.awaits = [ACCESSES[tries[-1].wake.object if tries else f"{_TRY}{task.name}", Mode.AWAIT]]
         if not tries:
             return True
         tries[-1].read(self.trace, task.name)
@@ -213,7 +200,7 @@ class Recording(Declaring):
         for name, tries in self._tries.items():
             tries[-1].read(self.trace, name)
             if name != me:
-                stirred += [Access(spin.name, Mode.WAKE) for spin in tries if spin.is_stirred_by(touched)]
+                stirred += [spin.wake for spin in tries if spin.is_stirred_by(touched)]
         return (*touched, *stirred)
 
     def option_of(self, task: Task, *, carry_on: bool) -> int:
@@ -238,7 +225,7 @@ class Recording(Declaring):
                 self._scheduled,
                 tuple(self.choices[-taken:]) if taken else (),
                 tuple(self.options[-taken:]) if taken else (),
-                tuple([task.name for task in self.awake]),
+                tuple(map(_NAME, self.awake)),
             )
         )
 
@@ -263,4 +250,4 @@ class Recording(Declaring):
 
 def _awaited(touched: list[Access]) -> list[Access]:
     """Return what a condition touched, as the touches of a condition."""
-    return [Access(name, Mode.AWAIT) if mode in _LOOKS else Access(name, mode) for name, mode in touched]
+    return [ACCESSES[each.object, Mode.AWAIT] if each.mode in _LOOKS else each for each in touched]

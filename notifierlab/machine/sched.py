@@ -18,9 +18,9 @@ from typing import Any, Final, NoReturn, Protocol, TypeVar, TypeVarTuple, Unpack
 
 from notifierlab import events
 from notifierlab.events import Event, Waiting
-from notifierlab.machine.access import Access, Mode
+from notifierlab.machine.access import ACCESSES, Mode
 from notifierlab.machine.raised import in_a_line, is_exception, is_ours, place
-from notifierlab.machine.recording import Recording
+from notifierlab.machine.repeating import Repeating
 from notifierlab.machine.task import Task
 
 Args = TypeVarTuple("Args")
@@ -30,7 +30,6 @@ STEPS_MAX: Final = 100_000
 """Steps after which a run counts as a livelock, unless it says otherwise."""
 
 _CHILDREN_MAX: Final = 1000
-_UNLIKE: Final = "now: the scenario or driver does not repeat itself (time, random numbers, state kept between runs?)"
 ANOTHER: Final = "another task to run"
 """What a task waits for that only wants somebody else to move (see `Machine.relax`)."""
 
@@ -53,7 +52,7 @@ class Decide(Protocol):
     def __call__(self, options: int, carry_on: bool, is_value: bool, /) -> int: ...
 
 
-class Machine(Recording):
+class Machine(Repeating):
     """Runs the tasks of one run. A carrier subclasses it and gives `step`.
 
     `ended` is how the run came to its end: `complete`, `deadlock`, `livelock`, `raised`
@@ -89,13 +88,12 @@ class Machine(Recording):
         self.choices: list[int] = []
         self.options: list[int] = []
         self.tasks: list[Task] = []
+        self.named: dict[str, Task] = {}
         self.error: BaseException | None = None
         self.raised: BaseException | None = None
         self.is_failure: Callable[[BaseException], bool] = is_exception
         self._decide = decide
         self._sink = sink
-        # What is to hear of events when those of the earlier run are over.
-        self._later_sink = sink
         self._asked_to_end = False
         self.current = Task("main", 0, _NOTHING, "process")
 
@@ -150,7 +148,7 @@ class Machine(Recording):
         if len(values) == 1:
             return values[0]
         if self._earlier is not None:
-            index = self._value_as_before(self._earlier, len(values))
+            index = self._value_as_before(len(values))
         else:
             index = self._decide(len(values), True, True)
             assert 0 <= index < len(values), f"a strategy took value {index} of {len(values)}"
@@ -177,7 +175,7 @@ class Machine(Recording):
         **kwargs: object,
     ) -> Task:
         """Start a task that runs `fn(*args)`; it may run from the next step on."""
-        if name in [task.name for task in self.tasks]:
+        if name in self.named:
             raise LabError(f"a task named {name!r} runs already; give this one another name")
         parent = self.current
         parent.children += 1
@@ -185,27 +183,31 @@ class Machine(Recording):
             raise LabError(f"task {parent.name!r} started {_CHILDREN_MAX} tasks; let one task do more of the work")
         task = Task(name, parent.index * _CHILDREN_MAX + parent.children, fn(*args, **kwargs), context)
         self.tasks.append(task)
+        self.named[name] = task
         self._seat(task)
         if self.records:
             self.touch(f"start of {name}", Mode.FIRST)
-            task.wants = Access(f"start of {name}", Mode.AFTER)
+            task.wants = ACCESSES[f"start of {name}", Mode.AFTER]
         self.emit(events.TaskStarted, name, context)
         return task
 
     async def join(self, *tasks: Task) -> None:
         """Wait until all of `tasks` have ended."""
         left = list(tasks)
-        ends = [Access(f"end of {task.name}", Mode.AFTER) for task in tasks] if self.records else []
+        ends = [ACCESSES[f"end of {task.name}", Mode.AFTER] for task in tasks] if self.records else []
 
         def all_done() -> bool:
-            self._into += ends
             # Looked at in every step of everybody: so those that are done are left out.
             while left and left[-1].done:
                 left.pop()
             return not left
 
+        def all_seen_done() -> bool:
+            self._into += ends
+            return all_done()
+
         await self.step(
-            all_done if tasks else None,
+            (all_seen_done if ends else all_done) if tasks else None,
             "the end of " + ", ".join(task.name for task in tasks),
             lambda: tuple(task.name for task in tasks if not task.done),
         )
@@ -243,6 +245,7 @@ class Machine(Recording):
         """Make the first task of the run and give it the baton."""
         task = Task("main", 0, main, "process")
         self.tasks.append(task)
+        self.named["main"] = task
         self.current = task
         self._seat(task)
         self.emit(events.TaskStarted, "main", "process")
@@ -290,61 +293,12 @@ class Machine(Recording):
             self._open_step(chosen, len(self.choices) - 1 if options > 1 else -1)
         return chosen
 
-    def _goes_as_before(self) -> bool:
-        """End a step that the earlier run had, and let go on who went on there; tell whether that is known."""
-        earlier = self._earlier
-        assert earlier is not None
-        trace, known = self.trace, earlier.trace
-        at = len(trace)
-        me = chosen = self.current
-        me.wants = earlier.wanted[at]
-        trace.append(known[at])
-        at += 1
-        if at == self._known:
-            self._end_repetition()
-            return False
-        self.values_taken = 0
-        name = known[at].task
-        if me.name != name:
-            for task in self.tasks:
-                if task.name == name:
-                    self.current = chosen = task
-                    break
-            self.handed_over = self.steps
-        if chosen.name != name or not (chosen.until is None or chosen.until()):
-            raise LabError(f"step {self.steps} was {name}'s in an earlier run, and {name} cannot go on there {_UNLIKE}")
-        if self.steps >= self._pause_at:
-            self._pause()
-        chosen.wants = None
-        chosen.spins = False
-        return True
-
-    def _value_as_before(self, earlier: Recording, options: int) -> int:
-        """Return the value that was taken here in the earlier run that this one begins as."""
-        step = earlier.trace[len(self.trace)]
-        at = self.values_taken
-        if step.arity[at : at + 1] != (options,):
-            raise LabError(f"choice of a value in step {self.steps} had other options in an earlier run {_UNLIKE}")
-        return step.values[at]
-
-    def _end_repetition(self) -> None:
-        """Go on as a run of its own: with all that happened so far, and heard from now on."""
-        sink = self._sink = self._later_sink
-        happened = self._remember()
-        if sink is not None:
-            for event in happened:
-                sink(event)
-
-    def repeat(self, earlier: Recording, steps: int, choices: int) -> None:
-        super().repeat(earlier, steps, choices)
-        if self._earlier is not None:
-            self._later_sink, self._sink = self._sink, None
-
     def finish_task(self, task: Task) -> bool:
         """Take note that `task` ended. Return whether others are left."""
         task.done = True
         task.until = never
         self.tasks.remove(task)
+        del self.named[task.name]
         if self.recording:
             self.touch(f"end of {task.name}", Mode.FIRST)
         self.emit(events.TaskEnded)
@@ -357,6 +311,7 @@ class Machine(Recording):
         """End the run because `task` raised `error`; keep what is not the driver's fault."""
         if isinstance(error, RunOver):
             return
+        self.end_repetition()
         if isinstance(error, KeyboardInterrupt):
             self.interrupt()
             return
@@ -369,8 +324,14 @@ class Machine(Recording):
 
     def interrupt(self) -> None:
         """End the run because somebody outside asked for it."""
+        self.end_repetition()
         self.emit(events.Interrupted)
         self.end("interrupted")
+
+    def refuse(self, what: str) -> NoReturn:
+        raise LabError(
+            f"{what}: the scenario or driver does not repeat itself (time, random numbers, state kept between runs?)"
+        )
 
     def leave(self) -> NoReturn:
         """End the run where a choice is being made: whoever chooses wants to know no more of it."""
@@ -385,9 +346,7 @@ class Machine(Recording):
     def end(self, how: str) -> None:
         """Stop the baton: from here on steps return at once and events are dropped."""
         if not self.stopped:
-            if self._earlier is not None:
-                self._end_repetition()
-            elif self.recording and how not in ("deadlock", "left"):
+            if self.recording and how not in ("deadlock", "left"):
                 self._close_step()
             self.ended = how
             self._stop()
