@@ -110,10 +110,11 @@ class _Lock:
 class _Page:
     """A page of the range, its pte, its shadow entry and the lock of its page table."""
 
-    __slots__ = ("lock", "n", "present", "refs", "spte", "va")
+    __slots__ = ("lock", "n", "present", "pte_name", "refs", "refs_name", "spte", "spte_name", "va")
 
     def __init__(self, host: Host, n: int) -> None:
         self.n = n
+        self.pte_name, self.spte_name, self.refs_name = f"pte{n}", f"spte{n}", f"ref{n}"
         self.va = Va(_VA + n * PAGE_SIZE)
         self.lock = _Lock(host, f"ptl{n}")
         self.present = True
@@ -169,8 +170,8 @@ class _World:
             await machine.step()
             page.present = False
             if machine.recording:
-                machine.touch(f"pte{page.n}", machine.mode.WRITE)
-                machine.holds(f"pte{page.n}", False)
+                machine.touch(page.pte_name, machine.mode.WRITE)
+                machine.holds(page.pte_name, False)
             await page.lock.drop()
         for page in self.pages:
             await self._put(page)
@@ -219,12 +220,14 @@ class _World:
         await machine.step()
         self._set_count(self.count + 1)
         for page in self.pages:
-            machine.touch(f"spte{page.n}", machine.mode.WRITE)
             if page.spte:
                 page.spte = False
                 machine.emit(events.SpteCleared, _MMU, page.va, page.n + 1)
-            machine.holds(f"spte{page.n}", False)
-        machine.at("range started")
+            if machine.recording:
+                machine.touch(page.spte_name, machine.mode.WRITE)
+                machine.holds(page.spte_name, False)
+        if machine.recording:
+            machine.at("range started")
         await self.mmu_lock.drop()
 
     async def _range_end(self) -> None:
@@ -233,44 +236,52 @@ class _World:
         await machine.step()
         self._set_count(self.count - 1)
         self.seq += 1
-        machine.touch("seq", machine.mode.WRITE)
-        machine.holds("seq", self.seq)
-        machine.at("range ended")
+        if machine.recording:
+            machine.touch("seq", machine.mode.WRITE)
+            machine.holds("seq", self.seq)
+            machine.at("range ended")
         await self.mmu_lock.drop()
 
     def _set_count(self, count: int) -> None:
+        machine = self.machine
         self.count = count
-        self.machine.touch("count", self.machine.mode.WRITE)
-        self.machine.holds("count", count)
+        if machine.recording:
+            machine.touch("count", machine.mode.WRITE)
+            machine.holds("count", count)
         if self.counts:
-            self.machine.emit(events.AtomicWritten, _MMU, "count", str(count))
+            machine.emit(events.AtomicWritten, _MMU, "count", str(count))
 
     async def _fault(self, page: _Page, attempt: int) -> bool:
         """Try once; return whether there is nothing left to try."""
         machine = self.machine
         await machine.step()
-        machine.touch("seq", machine.mode.READ)
         seq = self.seq
-        machine.at("seq read", attempt, seq)
+        if machine.recording:
+            machine.touch("seq", machine.mode.READ)
+            machine.at("seq read", attempt, seq)
         await self.mmap_sem.take_read()
         await page.lock.take()
         got = await self._get(page)
-        machine.at(*(("page got", attempt, seq) if got else ("no page",)))
+        if machine.recording:
+            machine.at(*(("page got", attempt, seq) if got else ("no page",)))
         await page.lock.drop()
         await self.mmap_sem.drop_read()
         if not got:
             return True
         await self.mmu_lock.take()
         await machine.step()
-        machine.touch("count", machine.mode.READ)
-        machine.touch("seq", machine.mode.READ)
+        if machine.recording:
+            machine.touch("count", machine.mode.READ)
+            machine.touch("seq", machine.mode.READ)
         ok = not (self.checks_count and self.count) and not (self.checks_seq and self.seq != seq)
         if ok:
             page.spte = True
-            machine.touch(f"spte{page.n}", machine.mode.WRITE)
-            machine.holds(f"spte{page.n}", True)
+            if machine.recording:
+                machine.touch(page.spte_name, machine.mode.WRITE)
+                machine.holds(page.spte_name, True)
             machine.emit(events.SpteSet, _MMU, page.va, page.n + 1, True, "")
-        machine.at("set" if ok or attempt else "to try again")
+        if machine.recording:
+            machine.at("set" if ok or attempt else "to try again")
         await self.mmu_lock.drop()
         await self._put(page)
         return ok
@@ -278,25 +289,28 @@ class _World:
     async def _get(self, page: _Page) -> bool:
         machine = self.machine
         await machine.step()
-        machine.touch(f"pte{page.n}", machine.mode.READ)
-        if page.present:
-            if not self.commute:
-                await machine.step()
-            page.refs += 1
-            machine.touch(f"ref{page.n}", machine.mode.ADD if self.commute else machine.mode.WRITE)
-            machine.holds(f"ref{page.n}", page.refs)
-            return True
-        return False
+        if machine.recording:
+            machine.touch(page.pte_name, machine.mode.READ)
+        if not page.present:
+            return False
+        if not self.commute:
+            await machine.step()
+        self._count(page, 1)
+        return True
 
     async def _put(self, page: _Page) -> None:
         machine = self.machine
         await machine.step()
-        page.refs -= 1
-        if machine.recording:
-            machine.touch(f"ref{page.n}", machine.mode.ADD if self.commute else machine.mode.WRITE)
-            machine.holds(f"ref{page.n}", page.refs)
+        self._count(page, -1)
         if not page.refs:
             machine.emit(events.PageFreed, page.n + 1, 1)
+
+    def _count(self, page: _Page, change: int) -> None:
+        machine = self.machine
+        page.refs += change
+        if machine.recording:
+            machine.touch(page.refs_name, machine.mode.ADD if self.commute else machine.mode.WRITE)
+            machine.holds(page.refs_name, page.refs)
 
 
 def _mutant(name: str, sentence: str, rule: str) -> Mutant:

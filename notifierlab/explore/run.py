@@ -7,7 +7,7 @@ strategy keeps, and the checker, which forgets.
 
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, field, fields
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, Final, Literal, Protocol
 
 from msgspec import Struct
@@ -169,8 +169,11 @@ class _Bench:
         # the host, takes half as long again.
         self._unjudged: list[Event] = []
         take = self._unjudged.append
-        make = machine or partial(new_machine, spec.carrier)
-        self.machine = make(strategy.choose, take if sink is None else _both(sink, take), steps_max=spec.steps_max)
+        hears = take if sink is None else _both(sink, take)
+        if machine is None:
+            self.machine = new_machine(spec.carrier, strategy.choose, hears, steps_max=spec.steps_max)
+        else:
+            self.machine = machine(strategy.choose, hears, steps_max=spec.steps_max)
         self.machine.pause_every(_STEPS_UNJUDGED, self._judge)
         if machine is not None or getattr(strategy, "records", False):
             self.machine.record(strict=spec.strict)
