@@ -380,8 +380,8 @@ def test_the_comparison_notices_ends_at_which_nobody_looks(monkeypatch: pytest.M
 
 @pytest.mark.slow
 def test_the_comparison_notices_takes_that_race_with_drops_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    def latest(self: Races, step: Taken, _guards: object, task: int, _prev: object) -> dict[int, tuple[int, ...]]:
-        return dict.fromkeys(self.joined(step, task)[1], ())
+    def latest(self: Races, step: Taken, _guards: object, _prev: object) -> dict[int, tuple[int, ...]]:
+        return dict.fromkeys(self.joined(self.tables_of(step), self.number(step.task))[1], ())
 
     monkeypatch.setattr(Races, "_unlocked", latest)
     assert notices(STEADY)

@@ -1,13 +1,20 @@
 """A run that begins as an earlier one did records what it would record by itself."""
 
+from collections.abc import Callable, Coroutine
+from itertools import count
+from typing import Any
+
 import pytest
 
-from notifierlab.events import Event
+from notifierlab.events import Event, Interrupted
 from notifierlab.explore.dpor import Dpor
 from notifierlab.explore.run import run_once, RunResult, RunSpec
+from notifierlab.explore.search import explore
 from notifierlab.explore.strategies import Replay, Strategy
+from notifierlab.host import Host
 from notifierlab.machine.access import Step
-from notifierlab.machine.sched import Machine
+from notifierlab.machine.locks import SpinLock
+from notifierlab.machine.sched import LabError, Machine
 from notifierlab.request import Request
 
 FEW: tuple[tuple[str, dict[str, str]], ...] = (
@@ -28,6 +35,10 @@ MANY = (
     "two-mmus",
     "two-registrations",
 )
+
+
+Body = Callable[[Host, int], Coroutine[Any, Any, None]]
+"""A scenario that is told which run it is."""
 
 
 class Noted:
@@ -103,3 +114,78 @@ def test_a_search_finds_as_many_orders_wherever_it_begins() -> None:
         assert search.proved
         counts.append(search.traces)
     assert counts[0] == counts[1]
+
+
+def fickle(body: Body) -> RunSpec:
+    """Return a scenario that is told which run it is."""
+    runs = count()
+
+    async def scenario(host: Host) -> None:
+        await body(host, next(runs))
+
+    return RunSpec(name="fickle", scenario=scenario)
+
+
+async def _touches(host: Host, times: int) -> None:
+    machine = host.machine
+    for _ in range(times):
+        await machine.step()
+        machine.touch("x", machine.mode.WRITE)
+
+
+async def _another_name(host: Host, run: int) -> None:
+    async with host.together() as tasks:
+        tasks.start(_touches, host, 3, name=f"a{run}")
+        tasks.start(_touches, host, 3, name="b")
+
+
+async def _a_lock_that_is_kept(host: Host, run: int) -> None:
+    lock = SpinLock(host.machine, "lock", "toy")
+
+    async def takes() -> None:
+        await lock.acquire()
+        await _touches(host, 3)
+
+    await (lock.acquire() if run else host.machine.step())
+    async with host.together() as tasks:
+        tasks.start(takes, name="a")
+        tasks.start(_touches, host, 3, name="b")
+
+
+async def _another_choice(host: Host, run: int) -> None:
+    host.choose("fault", *range(2 + run))
+    async with host.together() as tasks:
+        tasks.start(_touches, host, 2, name="a")
+        tasks.start(_touches, host, 2, name="b")
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [(_another_name, "is not there"), (_a_lock_that_is_kept, "cannot go on"), (_another_choice, "had other options")],
+)
+def test_a_run_that_does_not_go_as_the_earlier_one_is_refused(body: Body, told: str) -> None:
+    with pytest.raises(LabError, match=f"{told}.*does not repeat itself"):
+        explore(fickle(body), Dpor(), repeat_every=0, audit_every=0)
+
+
+def test_a_run_that_is_interrupted_while_it_repeats_has_what_happened_by_then() -> None:
+    spec = Request(scenario="yardstick").resolve()
+    search = Dpor()
+    first, second = Noted(search), Noted(search)
+    assert first.new_run()
+    _, seen = first.look(spec)
+
+    def begin_run(machine: Machine) -> None:
+        Noted.begin_run(second, machine)
+        machine.ask_to_end()
+
+    second.begin_run = begin_run  # type: ignore[method-assign]
+    assert second.new_run()
+    _, interrupted = second.look(spec)
+    result, told, before = interrupted["result"], interrupted["told"], seen["told"]
+    assert isinstance(result, RunResult)
+    assert isinstance(told, list)
+    assert isinstance(before, list)
+    assert result.ended == "interrupted"
+    assert told[:-1] == [event for event in before if event.step < result.steps]
+    assert told[-1] == Interrupted(result.steps, told[-1].task)

@@ -37,6 +37,7 @@ from notifierlab.explore.races import Race, Races
 from notifierlab.explore.strategies import Divergence
 from notifierlab.explore.wakeup import asleep, Branch, covered, covered_by, insert, known_of, Point
 from notifierlab.machine.access import Step
+from notifierlab.machine.recording import NAME
 from notifierlab.machine.sched import Machine
 
 if TYPE_CHECKING:
@@ -132,9 +133,13 @@ class Dpor:
         done = True
         while len(self._stack) > self._floor:
             node = self._stack[-1]
-            if node.running is not None:
-                self._finish(node, done=done)
-            branch = self._next(node)
+            taken, branch = node.taken, None
+            if node.plan or node.open or node.waiting or (taken is not None and taken.arity):
+                if node.running is not None:
+                    self._finish(node, done=done)
+                branch = self._next(node)
+            elif node.running is not None and done and taken is not None:
+                node.explored = True
             if branch is not None:
                 self._run_next(node, branch)
                 self._prefix = self._choices[: node.base]
@@ -225,7 +230,7 @@ class Dpor:
         if node is None:
             return 0
         awake = machine.awake
-        names = [task.name for task in awake]
+        names = list(map(NAME, awake))
         if node.loose and node.running is None and not node.explored:
             self._plan_everybody(node, names)
         if not self._settle(node, names):
@@ -297,9 +302,11 @@ class Dpor:
     def _learn(self, node: Point, step: Step) -> bool:
         """Compare the step that was taken at a point with what was planned there."""
         running = node.running
-        if (running is None or running.task != step.task) and not self._settle(node, [step.task]):
+        if running is None and self._draw is None and not (node.plan or node.open or node.sleep or node.explored):
+            node.running = Branch(step.task)
+        elif (running is None or running.task != step.task) and not self._settle(node, [step.task]):
             return False
-        if (step.task, step.values) in node.sleep:
+        if node.sleep and (step.task, step.values) in node.sleep:
             self._useless = True
             node.explored = True
             node.running = None

@@ -192,9 +192,10 @@ class History:
         for name, mode in step.accesses:
             table = touches.setdefault(name, {})
             if mode not in table:
+                if table:
+                    # It may be one that other kinds conflict with.
+                    self._tables.clear()
                 table[mode] = Places()
-                # It may be one that other kinds conflict with.
-                self._tables.clear()
         against = {
             (name, other): places
             for name, mode in step.accesses
@@ -222,7 +223,9 @@ class History:
         for other in found:
             if other > clock[self.tasks[other]]:
                 immediate.append(other)
-                clock = [a if a > b else b for a, b in zip(clock, self.clocks[other], strict=True)]
+                for at, last in enumerate(self.clocks[other]):
+                    if last > clock[at]:
+                        clock[at] = last
         return clock, immediate
 
     def found(self, step: Taken, at: int, task: int, immediate: list[int]) -> None:

@@ -25,6 +25,7 @@ _GUARDS: Final = frozenset((Mode.ACQUIRE, Mode.ACQUIRE_READ, Mode.PASS, Mode.PAS
 _ALONE: Final = (Mode.ACQUIRE, Mode.PASS)
 _LOCKS: Final = frozenset((Mode.ACQUIRE, Mode.ACQUIRE_READ, Mode.TRY, Mode.RELEASE, Mode.RELEASE_READ, Mode.DOWNGRADE))
 _TAKES_AND_DROPS: Final = {Mode.ACQUIRE, Mode.RELEASE}
+_ONCE: Final = {Mode.FIRST, Mode.AFTER}
 _GIVING: Final = frozenset((Mode.RELEASE, Mode.RELEASE_READ))
 
 Holders = dict[int, tuple[tuple[int, bool], ...]]
@@ -56,23 +57,23 @@ class Race:
 
 
 class _Hold:
-    """A step that changed who holds a lock, and who held it before."""
+    """A step that changed who holds a lock; `after` says who holds it then, once somebody asked."""
 
-    __slots__ = ("after", "at", "before", "modes")
+    __slots__ = ("after", "at", "modes", "task")
 
-    def __init__(self, at: int, task: int, before: Holders, modes: frozenset[Mode]) -> None:
+    def __init__(self, at: int, task: int, modes: frozenset[Mode]) -> None:
         self.at = at
-        self.before = before
+        self.task = task
         self.modes = modes
-        self.after = self.apply(before, task)
+        self.after: Holders | None = None
 
     @property
     def only_gives(self) -> bool:
         return self.modes <= _GIVING
 
-    def apply(self, holders: Holders, task: int) -> Holders:
+    def apply(self, holders: Holders) -> Holders:
         """Return who holds the lock behind the step."""
-        modes, mine = self.modes, list(holders.get(task, ()))
+        modes, mine = self.modes, list(holders.get(self.task, ()))
         reading = Mode.ACQUIRE_READ in modes
         if reading or Mode.ACQUIRE in modes or Mode.TRY in modes:
             mine.append((self.at, not reading))
@@ -80,7 +81,7 @@ class _Hold:
             mine[-1] = mine[-1][0], False
         if (Mode.RELEASE in modes or Mode.RELEASE_READ in modes) and mine:
             mine.pop()
-        return {**holders, task: tuple(mine)}
+        return {**holders, self.task: tuple(mine)}
 
 
 class _Shape(NamedTuple):
@@ -111,8 +112,9 @@ class Races(History):
         spread = [length - 1] * len(self.own)
         for own in self.own:
             if own and own[-1] >= length:
-                clock = self.clocks[own[bisect_left(own, length)]]
-                spread = [a if a < b else b for a, b in zip(spread, clock, strict=True)]
+                for task, last in enumerate(self.clocks[own[bisect_left(own, length)]]):
+                    if last < spread[task]:
+                        spread[task] = last
         return spread
 
     def without(self, race: Race) -> list[Taken]:
@@ -143,8 +145,7 @@ class Races(History):
         shape = self._shapes.get(step.kind) or self._shape(step)
         self.races.append(self._races_of(step, shape, task, immediate) if immediate else [])
         for name, modes in shape.locks:
-            holds = self._holds.setdefault(name, [])
-            holds.append(_Hold(at, task, holds[-1].after if holds else {}, modes))
+            self._holds.setdefault(name, []).append(_Hold(at, task, modes))
 
     def _shape(self, step: Taken) -> _Shape:
         locks: dict[str, list[Mode]] = {}
@@ -175,17 +176,13 @@ class Races(History):
             return [Race(first, at, step) for first in reversed(immediate)]
         prev = self.before(task)
         firsts = (
-            self._awaited(step, guards, task, prev, immediate)
-            if shape.waits
-            else self._unlocked(step, guards, task, prev)
+            self._awaited(step, guards, task, prev, immediate) if shape.waits else self._unlocked(step, guards, prev)
         )
         return [Race(first, at, step, others) for first, others in sorted(firsts.items())]
 
     # --- locks ----------------------------------------------------------------------
 
-    def _unlocked(
-        self, step: Taken, guards: Sequence[Access], task: int, prev: list[int]
-    ) -> dict[int, tuple[int, ...]]:
+    def _unlocked(self, step: Taken, guards: Sequence[Access], prev: list[int]) -> dict[int, tuple[int, ...]]:
         """Return the steps that one which takes a lock could have come before, with nothing of that
         sort between, each with those that must give way as well."""
         could: dict[int, tuple[int, ...]] = {}
@@ -193,10 +190,12 @@ class Races(History):
         if len(step.accesses) == 1 and mode is Mode.ACQUIRE and self.touches[name].keys() <= _TAKES_AND_DROPS:
             # Before the last take the lock was free, and all that took it since came after that.
             last = max([places[-1] for places in self.touches[name][mode].values()])
-            who = self.tasks[last]
-            return {last: ()} if who != task and last > prev[who] else could
-        for name, mode in step.accesses:
-            for firsts in self._rivals(name, mode, task, prev):
+            return {last: ()} if last > prev[self.tasks[last]] else could
+        for n, (name, mode) in enumerate(step.accesses):
+            if mode is Mode.AFTER and n < len(guards) and self.touches[name].keys() <= _ONCE:
+                # It can only come after what happens once.
+                continue
+            for firsts in self._rivals(name, mode, prev):
                 for first in firsts:
                     if first in could:
                         break
@@ -213,7 +212,7 @@ class Races(History):
         who = self.tasks[first]
         return any(other != first and self.clocks[other][who] >= first for other in among)
 
-    def _rivals(self, name: str, mode: Mode, task: int, prev: list[int]) -> Iterator[Iterable[int]]:
+    def _rivals(self, name: str, mode: Mode, prev: list[int]) -> Iterator[Iterable[int]]:
         """Iterate over what conflicts with a touch and is not behind `prev`: the steps of each other
         task, from the last to the first."""
         table, conflicts = self.touches.get(name), CONFLICTS[mode]
@@ -256,7 +255,7 @@ class Races(History):
         begin = len(holds)
         while begin and holds[begin - 1].at >= first:
             begin -= 1
-        holders = holds[begin].before if begin < len(holds) else self._holders(name)
+        holders = self._holders(holds, begin)
         if begin < len(holds) and holds[begin].at == first and holds[begin].only_gives:
             # Without the drop, whoever had it has it still.
             had = [at for at, writing in holders.get(self.tasks[first], ()) if writing or mode in _ALONE]
@@ -264,13 +263,18 @@ class Races(History):
                 return had
         for hold in holds[begin:]:
             if not self.after(first, hold.at):
-                holders = hold.apply(holders, self.tasks[hold.at])
+                holders = hold.apply(holders)
         return [at for mine in holders.values() for at, writing in mine if writing or mode in _ALONE]
 
-    def _holders(self, name: str) -> Holders:
-        """Return who holds a lock at the end of what is known of the run."""
-        holds = self._holds.get(name)
-        return holds[-1].after if holds else {}
+    def _holders(self, holds: Sequence[_Hold], length: int) -> Holders:
+        """Return who has a lock behind the first `length` of the steps that changed that."""
+        known = length
+        while known and holds[known - 1].after is None:
+            known -= 1
+        holders = (holds[known - 1].after if known else None) or {}
+        for hold in holds[known:length]:
+            hold.after = holders = hold.apply(holders)
+        return holders
 
     # --- waits ----------------------------------------------------------------------
 
@@ -278,7 +282,7 @@ class Races(History):
         self, step: Taken, guards: Sequence[Access], task: int, prev: list[int], immediate: list[int]
     ) -> dict[int, tuple[int, ...]]:
         """Return the steps that one which waits for a condition could have come before, surely or perhaps."""
-        changes = self._changes(guards, task, prev)
+        changes = self._changes(guards, prev)
         in_order = all(self.after(earlier, later) for later, earlier in pairwise(changes))
         could: dict[int, tuple[int, ...]] = {}
         for first in immediate:
@@ -305,12 +309,12 @@ class Races(History):
         if others is not None:
             could[first] = others
 
-    def _changes(self, guards: Sequence[Access], task: int, prev: list[int]) -> list[int]:
+    def _changes(self, guards: Sequence[Access], prev: list[int]) -> list[int]:
         """Return the steps that changed what a condition reads, from the last to the first."""
         found: dict[int, None] = {}
         for name, mode in guards:
             if mode is Mode.AWAIT:
-                for firsts in self._rivals(name, mode, task, prev):
+                for firsts in self._rivals(name, mode, prev):
                     found.update(dict.fromkeys(firsts))
         return sorted(found, reverse=True)
 

@@ -146,9 +146,10 @@ _PASSED: Final = {
 def passing(touched: Iterable[Access]) -> tuple[Access, ...]:
     """Return what a step touched, each once; what it took and gave back it only passed."""
     once = tuple(dict.fromkeys(touched))
-    for name, mode in once:
-        if mode in _PASSED:
-            once = _passed(once, name, mode)
+    if len(once) > 1:
+        for name, mode in once:
+            if mode in _PASSED:
+                once = _passed(once, name, mode)
     return once
 
 

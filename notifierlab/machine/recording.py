@@ -6,6 +6,7 @@ task's, and never as a touch of the step that happened to end there.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, ClassVar, Final
 
@@ -23,7 +24,10 @@ _TRY: Final = "try of "
 """The object that stands for all that a task looked at since it began a try: whoever changes any of it wakes it."""
 
 _NOT_SEEN: Final = (RULES, _TRY)
-_NAME: Final = attrgetter("name")
+_STEPS_KEPT: Final = 8192
+
+NAME: Final = attrgetter("name")
+"""The name of a task."""
 
 
 class Spin:
@@ -45,35 +49,27 @@ class Spin:
         """Go on in the run."""
         for step in trace[self._read :]:
             if step.task == me:
-                self._looked.update(_LOOKED_AT[step.accesses])
+                self._looked.update(dict.fromkeys(_looked_at(step.accesses)))
             elif self.wake in step.accesses:
                 self.stirred = True
         self._read = len(trace)
 
     def is_stirred_by(self, touched: tuple[Access, ...]) -> bool:
         """Tell whether a step of another task that touched this has changed what was looked at."""
-        return not self._looked.keys().isdisjoint(_CHANGED[touched])
+        return not self._looked.keys().isdisjoint(_changed(touched))
 
 
-class _LookedAt(dict[tuple[Access, ...], dict[str, None]]):
-    """By what a step touched, what it looked at."""
-
-    def __missing__(self, touched: tuple[Access, ...]) -> dict[str, None]:
-        names = [name for name, mode in touched if mode in _SEES and not name.startswith(_NOT_SEEN)]
-        self[touched] = looked = dict.fromkeys(names)
-        return looked
+# Most steps touch what many others did.
+@lru_cache(maxsize=_STEPS_KEPT)
+def _looked_at(touched: tuple[Access, ...]) -> tuple[str, ...]:
+    """Return what a step looked at."""
+    return tuple(name for name, mode in touched if mode in _SEES and not name.startswith(_NOT_SEEN))
 
 
-class _Changed(dict[tuple[Access, ...], tuple[str, ...]]):
-    """By what a step touched, what it changed for whoever had looked at it."""
-
-    def __missing__(self, touched: tuple[Access, ...]) -> tuple[str, ...]:
-        self[touched] = names = tuple(name for name, mode in touched if CONFLICTS[Mode.READ] >> mode & 1)
-        return names
-
-
-_LOOKED_AT: Final = _LookedAt()
-_CHANGED: Final = _Changed()
+@lru_cache(maxsize=_STEPS_KEPT)
+def _changed(touched: tuple[Access, ...]) -> tuple[str, ...]:
+    """Return what a step changed for whoever had looked at it."""
+    return tuple(name for name, mode in touched if CONFLICTS[Mode.READ] >> mode & 1)
 
 
 class Recording(Declaring):
@@ -225,7 +221,7 @@ class Recording(Declaring):
                 self._scheduled,
                 tuple(self.choices[-taken:]) if taken else (),
                 tuple(self.options[-taken:]) if taken else (),
-                tuple(map(_NAME, self.awake)),
+                tuple(map(NAME, self.awake)),
             )
         )
 
@@ -234,7 +230,7 @@ class Recording(Declaring):
         self.values_taken = 0
         self._guarded = chosen.until is not None
         if self._guarded:
-            self._into = _awaited(chosen.awaits)
+            self._into = _awaited(chosen.awaits) if chosen.awaits else []
         else:
             self._into = [] if chosen.wants is None else [chosen.wants]
         chosen.wants = None

@@ -208,7 +208,7 @@ class Machine(Repeating):
 
         await self.step(
             (all_seen_done if ends else all_done) if tasks else None,
-            "the end of " + ", ".join(task.name for task in tasks),
+            "the end of " + ", ".join([task.name for task in tasks]),
             lambda: tuple(task.name for task in tasks if not task.done),
         )
         for task in tasks:
