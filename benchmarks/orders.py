@@ -15,6 +15,7 @@ from timing import best_seconds, table, target
 from guests.scenarios.yardstick import yardstick
 from notifierlab.explore.dpor import Dpor
 from notifierlab.explore.happens import Kinds, Taken
+from notifierlab.explore.interrupts import stoppable
 from notifierlab.explore.races import Race, Races
 from notifierlab.explore.run import run_once, RunSpec
 from notifierlab.explore.search import rare_collections
@@ -32,7 +33,7 @@ def executed(guests: int) -> tuple[int, int, list[tuple[int, ...]]]:
     spec = RunSpec(name="yardstick", scenario=yardstick, params={"guests": guests})
     strategy, steps = Dpor(), 0
     schedules: list[tuple[int, ...]] = []
-    with rare_collections():
+    with stoppable(), rare_collections():
         while len(schedules) < RUNS and strategy.new_run():
             result = run_once(spec, strategy)
             steps += result.steps
@@ -43,7 +44,7 @@ def executed(guests: int) -> tuple[int, int, list[tuple[int, ...]]]:
 def replayed(guests: int, schedules: list[tuple[int, ...]]) -> None:
     """Execute the same runs with nothing recorded and nobody searching."""
     spec = RunSpec(name="yardstick", scenario=yardstick, params={"guests": guests})
-    with rare_collections():
+    with stoppable(), rare_collections():
         for schedule in schedules:
             run_once(spec, Replay(schedule))
 
