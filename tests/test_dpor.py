@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from guests.scenarios.yardstick import MUTANTS, yardstick
-from notifierlab.explore import dpor, happens, wakeup
+from notifierlab.explore import dpor, happens, planning, wakeup
 from notifierlab.explore.dpor import Dpor
 from notifierlab.explore.happens import Taken
 from notifierlab.explore.races import Race, Races
@@ -322,14 +322,14 @@ def notices(pools: tuple[tuple[str, ...], ...]) -> bool:
 
 @pytest.mark.slow
 def test_the_comparison_notices_a_sleeper_that_vouches_for_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dpor, "covered", lambda _kinds, sleeping, _steps: bool(sleeping))
+    monkeypatch.setattr(planning, "covered", lambda _kinds, sleeping, _steps: bool(sleeping))
     assert notices(STEADY)
 
 
 @pytest.mark.slow
 def test_the_comparison_notices_a_sleeper_that_vouches_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     # Then orders are executed that show nothing new.
-    monkeypatch.setattr(dpor, "covered", lambda *_: False)
+    monkeypatch.setattr(planning, "covered", lambda *_: False)
     monkeypatch.setattr(Point, "is_asleep", lambda *_: False)
     monkeypatch.setattr(Dpor, "_learn", _learn_without_sleep)
     assert notices(STEADY)

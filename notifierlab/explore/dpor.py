@@ -32,10 +32,11 @@ from collections.abc import Sequence
 from typing import Final, TYPE_CHECKING
 
 from notifierlab.explore.estimate import Estimate, Position
-from notifierlab.explore.happens import Kinds, Taken
+from notifierlab.explore.happens import Taken
+from notifierlab.explore.planning import Planning
 from notifierlab.explore.races import Race, Races
 from notifierlab.explore.strategies import Divergence
-from notifierlab.explore.wakeup import asleep, Branch, covered, covered_by, insert, known_of, Point
+from notifierlab.explore.wakeup import asleep, Branch, covered_by, known_of, Point
 from notifierlab.machine.access import Step
 from notifierlab.machine.recording import NAME
 from notifierlab.machine.sched import Machine
@@ -47,25 +48,15 @@ RESTART: Final = 50
 """After how many runs a search in random order begins anew: few are lost when it begins badly."""
 
 
-class Dpor:
-    """The strategy. `traces` counts the orders executed, `redundant` the runs thrown away.
-
-    `exhausted` says that no order is left, `declared` that the runs recorded all that
-    tasks share, `whole` that none was cut short: together they are a proof.
-    """
+class Dpor(Planning):
+    """The strategy."""
 
     name = "dpor"
     records = True
 
     def __init__(self, *, seed: int | None = None, restart: int = 0, start: Sequence[int] = ()) -> None:
-        self.traces = 0
-        self.redundant = 0
-        self.exhausted = False
-        self.declared = True
-        self.whole = True
-        self.kinds = Kinds()
+        super().__init__(restart=restart)
         self._draw = None if seed is None else random.Random(seed)
-        self._restart = restart
         self._start = tuple(start)
         self._machine: Machine | None = None
         self._wide: dict[str, None] = {}
@@ -91,27 +82,6 @@ class Dpor:
         self._useless = False
         self._estimate = Estimate()
 
-    @property
-    def proved(self) -> bool:
-        """Tell whether every order that differs was executed."""
-        return self.exhausted and self.declared and self.whole
-
-    def covered(self) -> str:
-        """Say which orders were executed."""
-        orders = f"{self.traces} order" + ("s" if self.traces != 1 else "")
-        thrown = f" ({self.redundant} more runs were of no use)" if self.redundant else ""
-        if self.proved:
-            return f"all {orders} that differ in what conflicts{thrown}"
-        if self.exhausted and not self.declared:
-            return (
-                f"{orders} that differ in the locks and fields recorded{thrown}; the scenario does not record all "
-                "that its tasks share, so orders may be missing"
-            )
-        if self.exhausted:
-            return f"{orders}, every one that differs{thrown}, but some were cut short"
-        since = " since the search last began anew" if self._restart else ""
-        return f"{orders}{since}, no two the same{thrown}; others are left"
-
     def progress(self) -> Position:
         """Say how many orders were executed, and about how many are left of those known of."""
         points = [(len(node.sleep), len(node.sleep) + len(node.plan) + 1) for node in self._stack]
@@ -122,7 +92,7 @@ class Dpor:
 
     def new_run(self) -> bool:
         """Go back to the last point where something is planned; return whether there is one."""
-        if self._restart and self._draw is not None and self._runs >= self._restart:
+        if self.restart and self._draw is not None and self._runs >= self.restart:
             self._begin_anew()
         self._runs += 1
         self._at = 0
@@ -150,55 +120,6 @@ class Dpor:
             self._stack.pop()
         self.exhausted = True
         return False
-
-    def _finish(self, node: Point, *, done: bool) -> None:
-        """Put what ran at a point to sleep there, and plan the values it did not take."""
-        running, taken = node.running, node.taken
-        assert running is not None
-        node.running = None
-        waiting, node.waiting = node.waiting, []
-        if done and taken is not None:
-            node.explored = True
-            node.sleep[taken.label] = taken
-            if node.loosened:
-                node.loose[taken.label] = None
-            if taken.arity and not node.is_asleep(taken.task):
-                if running.values is None or (running.leaf and not running.values):
-                    closing = Branch(taken.task)
-                    closing.waiting, waiting = waiting, []
-                    node.plan.insert(0, closing)
-                else:
-                    must = running.values != taken.values or node.open.get(taken.task, False)
-                    node.open[taken.task] = must
-        node.loosened = False
-        for steps in waiting:
-            self._plan(node, steps)
-
-    def _next(self, node: Point) -> Branch | None:
-        """Take the next branch planned at a point, leaving out those that were covered since."""
-        while node.plan:
-            branch = node.plan.pop(0)
-            if (branch.task, branch.values) not in node.sleep and not (branch.leaf and node.is_asleep(branch.task)):
-                return branch
-            for steps in branch.waiting:
-                self._plan(node, steps)
-        if not node.open:
-            return None
-        full = [task for task in dict.fromkeys(task for task, _ in node.sleep) if node.is_asleep(task)]
-        for task, must in node.open.items():
-            if task not in full and (must or not full or node.loose):
-                return Branch(task)
-        return None
-
-    def _run_next(self, node: Point, branch: Branch) -> None:
-        node.running = branch
-        node.taken = None
-        node.waiting, branch.waiting = branch.waiting, []
-
-    def _plan(self, node: Point, steps: list[Taken]) -> None:
-        """Plan an order at a point, unless it is covered there."""
-        if not covered(self.kinds, node.sleep, steps):
-            insert(self.kinds, node.plan, steps)
 
     # --- a run ----------------------------------------------------------------------
 
@@ -331,6 +252,8 @@ class Dpor:
         node = Point(sleep, running.children, before.base + (step.choice >= 0) + len(step.values))
         if before.loose:
             node.loose = {label: None for label in before.loose if label in sleep}
+        if before.young:
+            node.young = {label: None for label in before.young if label in sleep}
         self._stack.append(node)
         if running.leaf and before.waiting:
             self._hand_down(before, node, running, taken)
@@ -415,10 +338,6 @@ class Dpor:
         assert taken is not None
         node.loosened = True
         self._plan_everybody(node, [name for name in taken.ready if name != running.task])
-
-    def _plan_everybody(self, node: Point, names: Sequence[str]) -> None:
-        planned = [branch.task for branch in node.plan if not branch.values]
-        node.plan += [Branch(name) for name in names if name not in planned and not node.is_asleep(name)]
 
     def _reverse(self, race: Race) -> None:
         """Plan an order in which the second step of a race comes before the first."""

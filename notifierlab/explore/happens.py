@@ -49,10 +49,11 @@ class Kinds:
     """Gives each set of touches a small number, and tells which of them conflict.
 
     Each object has a bit for each mode: `touched` has those of a kind, `waking` those
-    that it may not sleep through.
+    that it may not sleep through. `sets` has the touches themselves.
     """
 
     def __init__(self) -> None:
+        self.sets: list[tuple[Access, ...]] = []
         self.touched: list[int] = []
         self.waking: list[int] = []
         self._numbers: dict[tuple[Access, ...], int] = {}
@@ -81,6 +82,7 @@ class Kinds:
                 place = _MODES * self._objects.setdefault(name, len(self._objects))
                 touched |= 1 << (place + mode)
                 waking |= WAKING[mode] << place
+            self.sets.append(accesses)
             self.touched.append(touched)
             self.waking.append(waking)
         return number

@@ -52,6 +52,20 @@ class Branch:
         return branch
 
     @property
+    def grown(self) -> "list[Branch]":
+        """What of that is made already."""
+        return self._children
+
+    @property
+    def tail(self) -> Sequence[Taken]:
+        """What of that is not: one step after the other."""
+        return self._steps[self._at :]
+
+    @tail.setter
+    def tail(self, steps: Sequence[Taken]) -> None:
+        self._steps, self._at = steps, 0
+
+    @property
     def children(self) -> "list[Branch]":
         """What is to be tried behind the step."""
         if self._steps:
@@ -99,7 +113,12 @@ def covered_by(kinds: Kinds, child: Branch, steps: list[Taken]) -> list[Taken] |
 
 
 def covered(kinds: Kinds, sleeping: Mapping[Label, Taken], steps: Sequence[Taken]) -> bool:
-    """Tell whether an order that begins with `steps` may as well begin with a step that sleeps.
+    """Tell whether an order that begins with `steps` may as well begin with a step that sleeps."""
+    return coverer(kinds, sleeping, steps) is not None
+
+
+def coverer(kinds: Kinds, sleeping: Mapping[Label, Taken], steps: Sequence[Taken]) -> Label | None:
+    """Return the first step that sleeps with which an order that begins with `steps` may as well begin.
 
     A step that comes after them must sleep with all the values that it may choose.
     """
@@ -107,18 +126,19 @@ def covered(kinds: Kinds, sleeping: Mapping[Label, Taken], steps: Sequence[Taken
     places: dict[str, int] = {}
     for at, step in enumerate(steps):
         places.setdefault(step.task, at)
-    for (task, values), taken in sleeping.items():
+    for label, taken in sleeping.items():
+        task, values = label
         at = places.get(task, -1)
         if 0 <= at < last:
             if steps[at].values == values and kinds.free_of(steps[at].kind, steps[:at]):
-                return True
+                return label
             continue
         before = steps[:at] if at >= 0 else steps
         if not kinds.free_of(taken.kind, before):
             continue
         if not taken.arity or (at >= 0 and steps[at].values == values) or _all_free(kinds, sleeping, task, before):
-            return True
-    return False
+            return label
+    return None
 
 
 def _all_free(kinds: Kinds, sleeping: Mapping[Label, Taken], task: str, before: Sequence[Taken]) -> bool:
@@ -157,7 +177,8 @@ class Point:
     cover. `loose` are the steps asleep that no race may vouch for: while there are any,
     everybody is tried; `loosened` says that what runs will be one. `open` are the tasks tried
     with some values only, and whether the others must be tried. `asked` are the orders that
-    were asked for, by the marks of their steps.
+    were asked for, by the marks of their steps. `young` are the steps asleep behind which
+    somebody else is still searching (`subtrees.py`).
     """
 
     __slots__ = (
@@ -172,6 +193,7 @@ class Point:
         "sleep",
         "taken",
         "waiting",
+        "young",
     )
 
     def __init__(self, sleep: dict[Label, Taken], plan: list[Branch], base: int) -> None:
@@ -186,6 +208,7 @@ class Point:
         self.loosened = False
         self.open: dict[str, bool] = {}
         self.asked: dict[tuple[int, ...], None] = {}
+        self.young: dict[Label, None] = {}
 
     def is_asleep(self, task: str) -> bool:
         """Tell whether a task sleeps here, with all the values that its step may choose."""
