@@ -166,6 +166,7 @@ def _searched(
         strategy=plan.strategy,
         wanted=Wanted(frozenset(plan.rules), plan.find_all),
         repeat_every=plan.repeat_every,
+        audit_every=plan.audit_every,
     )
     limits = Limits(bound=plan.bound, seed=plan.seed, runs=plan.runs)
     checkpoint = Checkpoint(plan.checkpoint, head_of(quest, spec, plan.seed)) if plan.checkpoint else None

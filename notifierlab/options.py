@@ -104,7 +104,7 @@ FOR_CI: Final = (
 
 WHO_SEARCHES: Final = (
     click.option(
-        "--jobs", type=click.IntRange(min=1), metavar="N", help="Search in N processes; the result is the same."
+        "--jobs", type=click.IntRange(min=1), metavar="N", help="Search in N processes; the result does not hang on N."
     ),
     click.option(
         "--cluster", metavar="ADDRESS", help="Search on the workers of the Dask scheduler at ADDRESS (HOST:PORT)."

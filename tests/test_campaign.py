@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from notifierlab.explore import campaign as campaigns
+from notifierlab.explore import shares, stages, subtrees
 from notifierlab.explore.campaign import campaign, Limits
 from notifierlab.explore.portion import Quest, Resolvable
 from notifierlab.explore.run import RunSpec
@@ -39,7 +39,25 @@ async def either_order(host: Host) -> None:
         pass
 
 
-SCENARIOS = {each.__name__: each for each in (opposite_locks, unlocked_count, either_order)}
+async def few_states(host: Host) -> None:
+    """Tasks that all write the same into one cell: many orders, and hardly a state."""
+    machine = host.machine
+    host.all_touches_declared()
+
+    async def work() -> None:
+        for n in range(2):
+            machine.at(n)
+            await machine.step()
+            machine.touch("x", machine.mode.WRITE)
+            machine.holds("x", 1)
+        machine.at("end")
+
+    async with host.together() as tasks:
+        for n in range(4):
+            tasks.start(work, name=f"t{n}")
+
+
+SCENARIOS = {each.__name__: each for each in (opposite_locks, unlocked_count, either_order, few_states)}
 
 
 @dataclass(frozen=True)
@@ -121,9 +139,9 @@ def alone(what: Quest, limits: Limits) -> SearchResult:
 def sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Portions of several sizes: the smallest make the most of what may go wrong between them."""
     runs, roots = request.param
-    monkeypatch.setattr(campaigns, "PORTION_RUNS", runs)
-    monkeypatch.setattr(campaigns, "PORTION_ROOTS", roots)
-    monkeypatch.setattr(campaigns, "SPLIT", 3)
+    monkeypatch.setattr(shares, "PORTION_RUNS", runs)
+    monkeypatch.setattr(shares, "PORTION_ROOTS", roots)
+    monkeypatch.setattr(shares, "SPLIT", 3)
 
 
 @pytest.mark.parametrize(
@@ -160,6 +178,22 @@ def test_workers_that_die_again_and_again_end_the_search_in_words() -> None:
         campaign(quest(Toy("opposite_locks")), Limits(bound=1, seed=0), Mortal(99))
 
 
+def test_hunters_begin_anew_in_each_portion_whatever_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "HUNT_RUNS", 20)
+    what = quest(Request(scenario="yardstick", params={"guests": "2"}), "hunt")
+    first = campaign(what, Limits(bound=0, seed=1, runs=50), Here(), shrinking=False)
+    assert (first.runs, first.bound) == (50, "50 orders by hunt, begun anew every 20 from seed 1 on")
+    assert campaign(what, Limits(bound=0, seed=1, runs=50), Threads(), shrinking=False) == first
+
+
+def test_a_hunt_that_leaves_no_order_untried_ends_and_says_so() -> None:
+    what = quest(Request(scenario="yardstick"), "hunt")
+    result = campaign(what, Limits(bound=0, seed=0, runs=2000), Threads(), shrinking=False)
+    assert result.verdict == "proved"
+    assert result.bound.startswith("all 11 orders that differ in what conflicts")
+    assert result.runs < 512
+
+
 @pytest.mark.parametrize("strategy", ["pct", "pos", "surw"])
 def test_strategies_that_learn_give_the_same_whatever_the_workers(strategy: str) -> None:
     what, limits = quest(Toy("opposite_locks"), strategy, every=True), Limits(bound=0, seed=1, runs=400)
@@ -169,12 +203,12 @@ def test_strategies_that_learn_give_the_same_whatever_the_workers(strategy: str)
 
 
 def test_a_strategy_that_decides_by_all_it_has_seen_is_refused_with_workers() -> None:
-    with pytest.raises(LabError, match="'hunt' decides by all that it has seen, so it searches in one process"):
-        campaign(quest(Toy("opposite_locks"), "hunt"), Limits(bound=0, seed=0), Here())
+    with pytest.raises(LabError, match="'states' decides by all that it has seen, so it searches in one process"):
+        campaign(quest(Toy("opposite_locks"), "states"), Limits(bound=0, seed=0), Here())
 
 
 def test_progress_tells_how_many_orders_of_the_level_are_done_and_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(campaigns, "PORTION_ROOTS", 2)
+    monkeypatch.setattr(shares, "PORTION_ROOTS", 2)
     told: list[Progress] = []
     what = quest(Toy("opposite_locks"), every=True)
     result = campaign(what, Limits(bound=2, seed=0), Here(), progress=told.append)
@@ -183,6 +217,104 @@ def test_progress_tells_how_many_orders_of_the_level_are_done_and_left(monkeypat
     assert last[-1].orders == result.orders[2]
     assert last[-1].left == 0
     assert (last[0].left or 0) > 0
+
+
+# --- orders that differ ---------------------------------------------------------------
+
+
+@pytest.fixture
+def short_errands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subtrees, "SLICE_STEPS", 60)
+
+
+@pytest.mark.parametrize(("guests", "count"), [("1", 11), pytest.param("2", 288, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", [Here, Threads, lambda: Mortal(1), lambda: Mortal(1, together=True)])
+@pytest.mark.usefixtures("short_errands")
+def test_orders_that_differ_are_proved_and_counted_whoever_searches(
+    guests: str, count: int, workers: Callable[[], Workers]
+) -> None:
+    what = quest(Request(scenario="yardstick", params={"guests": guests}), "dpor")
+    result = campaign(what, Limits(bound=0, seed=0), workers(), shrinking=False)
+    assert (result.verdict, result.traces, result.runs) == ("proved", count, count)
+    assert result.bound == f"all {count} orders that differ in what conflicts"
+
+
+@pytest.mark.parametrize(
+    ("what", "limits"),
+    [
+        (quest(Toy("opposite_locks"), "dpor", every=True), Limits(bound=0, seed=0)),
+        (quest(Toy("opposite_locks"), "dpor", rules=("deadlock",)), Limits(bound=0, seed=0)),
+        (quest(Toy("unlocked_count"), "dpor"), Limits(bound=0, seed=0, runs=5)),
+        (quest(Toy("either_order"), "dpor", every=True), Limits(bound=0, seed=0)),
+        (quest(Request(scenario="yardstick", mutants=("yardstick-b",)), "dpor"), Limits(bound=0, seed=0)),
+    ],
+)
+@pytest.mark.usefixtures("short_errands")
+def test_orders_that_differ_are_the_same_runs_whoever_searches(what: Quest, limits: Limits) -> None:
+    first = campaign(what, limits, Here(), shrinking=False)
+    assert campaign(what, limits, Threads(), shrinking=False) == first
+    assert campaign(what, limits, Mortal(1), shrinking=False) == first
+    single = alone(what, limits)
+    assert (first.verdict, first.cut) == (single.verdict, single.cut)
+    assert {each.violation.rule for each in first.findings} == {each.violation.rule for each in single.findings}
+
+
+def test_a_search_for_orders_that_differ_ends_with_its_budget_to_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subtrees, "SLICE_STEPS", 2000)
+    what = quest(Request(scenario="yardstick", params={"guests": "2"}), "dpor")
+    for runs in (1, 100):
+        result = campaign(what, Limits(bound=0, seed=0, runs=runs), Threads(), shrinking=False)
+        assert (result.runs, result.traces, result.cut) == (runs, runs, "runs")
+        assert "others are left" in result.bound
+
+
+def test_shared_state_that_nobody_records_is_found_by_whoever_searches() -> None:
+    what = quest(Request(scenario="tests/wrong_use.py:shares_in_secret"), "dpor")
+    with pytest.raises(LabError, match="the bench saw nothing of it"):
+        campaign(what, Limits(bound=0, seed=0), Here(), shrinking=False)
+
+
+# --- a proof, and a search that was not told how ----------------------------------------
+
+
+@pytest.fixture
+def _few_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "STATES_STEPS", 200)
+
+
+@pytest.mark.parametrize(
+    ("what", "how"),
+    [
+        # One guest has few orders; tasks that conflict have few states.
+        (Request(scenario="yardstick"), "all 11 orders that differ in what conflicts; no run longer than 43 steps"),
+        pytest.param(Toy("few_states"), "all 86 states between steps", marks=pytest.mark.slow),
+    ],
+    ids=["by orders", "by states"],
+)
+@pytest.mark.parametrize("strategy", ["prove", "auto"])
+@pytest.mark.usefixtures("short_errands", "_few_states")
+def test_a_proof_is_whoever_ends_first_orders_or_states(what: Resolvable, how: str, strategy: str) -> None:
+    limits = Limits(bound=0, seed=0, runs=3000)
+    first = campaign(quest(what, strategy), limits, Here(), shrinking=False)
+    assert first.verdict == "proved"
+    assert how in first.bound
+    assert campaign(quest(what, strategy), limits, Threads(), shrinking=False) == first
+    assert alone(quest(what, strategy), limits).verdict == "proved"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("short_errands", "_few_states")
+def test_a_search_that_was_not_told_how_goes_near_by_then_proves_then_hunts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shares, "PORTION_RUNS", 20)
+    monkeypatch.setattr(stages, "HUNT_RUNS", 30)
+    what = quest(Request(scenario="yardstick", params={"guests": "3"}), "auto")
+    first = campaign(what, Limits(bound=0, seed=0, runs=300), Here(), shrinking=False)
+    assert (first.verdict, first.runs, first.cut) == ("no-violation-within", 300, "runs")
+    near, proof, hunt = first.bound.split("; ", 1)[0], first.bound.partition("towards a proof: ")[2], first.bound[-60:]
+    assert near.startswith("near by: ")
+    assert "others are left" in proof
+    assert "by hunt, begun anew every 30 from seed 0 on" in hunt
+    assert campaign(what, Limits(bound=0, seed=0, runs=300), Threads(), shrinking=False) == first
 
 
 # --- processes ------------------------------------------------------------------------
@@ -202,7 +334,8 @@ def test_processes_find_and_count_what_a_search_alone_does(jobs: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_process_that_is_killed_loses_nothing() -> None:
+@pytest.mark.parametrize("strategy", ["bounded", "dpor"])
+def test_a_process_that_is_killed_loses_nothing(strategy: str) -> None:
     killed: list[int] = []
 
     def kill_one(progress: Progress) -> None:
@@ -212,9 +345,28 @@ def test_a_process_that_is_killed_loses_nothing() -> None:
             os.kill(child.pid, signal.SIGKILL)
             killed.append(child.pid)
 
-    what, limits = quest(FOUNDING, every=True), Limits(bound=2, seed=0, runs=900)
-    assert campaign(what, limits, Processes(2), shrinking=False, progress=kill_one) == alone(what, limits)
+    what, limits = quest(FOUNDING, strategy, every=True), Limits(bound=2, seed=0, runs=900)
+    first = campaign(what, limits, Here(), shrinking=False)
+    assert campaign(what, limits, Processes(2), shrinking=False, progress=kill_one) == first
     assert killed
+
+
+@pytest.mark.slow
+def test_processes_prove_and_count_the_same_however_many_there_are() -> None:
+    what = quest(Request(scenario="founding-race-madvise"), "dpor")
+    first = campaign(what, Limits(bound=0, seed=0), Here(), shrinking=False)
+    single = alone(what, Limits(bound=0, seed=0))
+    assert (first.verdict, first.traces) == (single.verdict, single.traces) == ("proved", 777)
+    for jobs in (2, 3):
+        assert campaign(what, Limits(bound=0, seed=0), Processes(jobs), shrinking=False) == first
+
+
+@pytest.mark.slow
+def test_processes_find_the_same_violations_in_orders_that_differ() -> None:
+    for what in (quest(FOUNDING, "dpor"), quest(FOUNDING, "dpor", every=True)):
+        first = campaign(what, Limits(bound=0, seed=0, runs=700), Here(), shrinking=False)
+        assert first.verdict == "violated"
+        assert campaign(what, Limits(bound=0, seed=0, runs=700), Processes(2), shrinking=False) == first
 
 
 @pytest.mark.slow
@@ -277,17 +429,19 @@ def lines_in(file: Path) -> int:
 
 
 @pytest.mark.slow
-def test_a_search_that_was_killed_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+@pytest.mark.parametrize("strategy", ["bounded", "dpor"])
+def test_a_search_that_was_killed_goes_on_from_its_checkpoint(tmp_path: Path, strategy: str) -> None:
     file = tmp_path / "search.jsonl"
-    whole = answer(start(cwd=tmp_path))
-    first = start("--jobs", "2", "--checkpoint", str(file), cwd=tmp_path)
+    how = ("--strategy", strategy)
+    whole = answer(start(*how, "--jobs", "1", cwd=tmp_path))
+    first = start(*how, "--jobs", "2", "--checkpoint", str(file), cwd=tmp_path)
     assert waited(lambda: lines_in(file) > 3)
     workers = _children(first.pid)
     os.kill(first.pid, signal.SIGKILL)
     first.communicate()
     assert waited(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers)), "its workers live on"
     kept = lines_in(file)
-    again = start("--checkpoint", str(file), cwd=tmp_path)
+    again = start(*how, "--checkpoint", str(file), cwd=tmp_path)
     assert answer(again) == whole
     assert lines_in(file) > kept
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from notifierlab.errors import InputError
-from notifierlab.explore import campaign as campaigns
+from notifierlab.explore import shares
 from notifierlab.explore.campaign import campaign, Limits
 from notifierlab.explore.checkpoint import Checkpoint, Head, head_of
 from notifierlab.explore.portion import Quest
@@ -24,8 +24,8 @@ WHAT = quest(Toy("opposite_locks"), every=True)
 
 @pytest.fixture(autouse=True)
 def _small_portions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(campaigns, "PORTION_RUNS", 7)
-    monkeypatch.setattr(campaigns, "PORTION_ROOTS", 3)
+    monkeypatch.setattr(shares, "PORTION_RUNS", 7)
+    monkeypatch.setattr(shares, "PORTION_ROOTS", 3)
 
 
 class Counting(Here):

@@ -98,8 +98,8 @@ def test_a_driver_with_a_secret_is_wrong_use_where_orders_are_left_out(
 
 
 def test_a_strategy_that_cannot_be_shared_out_is_refused_in_words(capsys: pytest.CaptureFixture[str]) -> None:
-    assert _guarded(["explore", "founding-race", "--strategy", "hunt", "--jobs", "2"]) == 2
-    assert "--jobs, --cluster and --checkpoint go with `bounded`" in capsys.readouterr().err
+    assert _guarded(["explore", "founding-race", "--strategy", "states", "--jobs", "2"]) == 2
+    assert "--jobs, --cluster and --checkpoint go with all others" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -64,10 +64,13 @@ def dask(tmp_path: Path) -> Iterator[Dask]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not HAS_DASK, reason="distributed is not installed: pip install 'notifierlab[cluster]'")
-def test_a_cluster_that_loses_a_worker_finds_and_counts_what_a_search_alone_does(dask: Dask, tmp_path: Path) -> None:
-    whole = answer(start(cwd=tmp_path))
+@pytest.mark.parametrize("strategy", ["bounded", "dpor"])
+def test_a_cluster_that_loses_a_worker_finds_and_counts_what_one_process_does(
+    dask: Dask, tmp_path: Path, strategy: str
+) -> None:
+    whole = answer(start("--strategy", strategy, "--jobs", "1", cwd=tmp_path))
     file = tmp_path / "search.jsonl"
-    process = start("--cluster", dask.address, "--checkpoint", str(file), cwd=tmp_path)
+    process = start("--strategy", strategy, "--cluster", dask.address, "--checkpoint", str(file), cwd=tmp_path)
     assert waited(lambda: lines_in(file) > 3)
     os.kill(dask.processes[1].pid, signal.SIGKILL)
     assert answer(process) == whole

@@ -74,7 +74,7 @@ def run(
     default="auto",
     show_default=True,
     help="Look near by, then prove, then hunt (auto); one of those alone; or orders drawn at random. "
-    "With --bound, or shared out, it is bounded unless said.",
+    "With --bound it is bounded unless said.",
 )
 @click.option(
     "--bound",
@@ -122,7 +122,7 @@ def explore(
     from notifierlab import bench
 
     plan = bench.SearchPlan(
-        strategy="bounded" if not _said("strategy") and _said("bound", "jobs", "cluster", "checkpoint") else strategy,
+        strategy="bounded" if not _said("strategy") and _said("bound") else strategy,
         bound=bound,
         runs=runs,
         seed=seed,

@@ -58,14 +58,17 @@ class Unrecorded(LabError):
 
 
 class Audits:
-    """Audits the first runs of a search, and every `every`th; 0 is never, None what fits who wrote the driver."""
+    """Audits the first runs of a search, and every `every`th; 0 is never, None what fits who wrote the driver.
 
-    def __init__(self, spec: RunSpec, every: int | None = None) -> None:
+    `begun` runs were made before, by others.
+    """
+
+    def __init__(self, spec: RunSpec, every: int | None = None, *, begun: int = 0) -> None:
         self._spec = spec
         ours = is_ours(spec)
         self._first = FIRST if ours else FOREIGN_FIRST
         self._every = (EVERY if ours else FOREIGN_EVERY) if every is None else every
-        self._runs = 0
+        self._runs = begun
         # What was not looked at, to be said with what the search covered.
         self.remark = ""
 

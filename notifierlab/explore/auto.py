@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 RUNS: Final = 20_000
 """How many runs the three have together, unless it is said: on the host some one or two minutes."""
 
-_NEAR: Final = 1
-_NEAR_RUNS: Final = 1 / 16
-_PROOF_RUNS: Final = 3 / 4
+NEAR: Final = 1
+NEAR_RUNS: Final = 1 / 16
+PROOF_RUNS: Final = 3 / 4
+"""How many deviations are tried near by, and when the first two end, as parts of all runs."""
 
 Stage = Bounded | Prove | Hunt
 
@@ -36,7 +37,7 @@ class Auto:
 
     def __init__(self, seed: int = 0, runs: int | None = None) -> None:
         self.runs_max = RUNS if runs is None else runs
-        self.near = Bounded(_NEAR)
+        self.near = Bounded(NEAR)
         self.proof = Prove()
         self.hunt = Hunt(seed)
         self._stage: Stage = self.near
@@ -58,10 +59,10 @@ class Auto:
 
     def new_run(self) -> bool:
         """Prepare the next run, of the next stage if this one is over."""
-        if self._stage is self.near and self._runs >= self.runs_max * _NEAR_RUNS:
+        if self._stage is self.near and self._runs >= self.runs_max * NEAR_RUNS:
             # Many tasks that wait for each other have many orders without a preemption.
             self._stage = self.proof
-        elif self._stage is self.proof and self._runs >= self.runs_max * _PROOF_RUNS and not self.proof.proved:
+        elif self._stage is self.proof and self._runs >= self.runs_max * PROOF_RUNS and not self.proof.proved:
             self._stage = self.hunt
         while not self._stage.new_run():
             if self.proved or self._stage is self.hunt:
@@ -88,8 +89,8 @@ class Auto:
             return self.proof.covered()
         if self.near.exhausted:
             return f"all {self._near()}"
-        whole = self.near.finished > _NEAR
-        which = f"all with at most {_NEAR} preemption or fault" if whole else "fewest preemptions first"
+        whole = self.near.finished > NEAR
+        which = f"all with at most {NEAR} preemption or fault" if whole else "fewest preemptions first"
         parts = [f"near by: {self._near()}, {which}"]
         if self._stage is not self.near:
             parts.append(f"towards a proof: {self.proof.covered()}")

@@ -13,46 +13,24 @@ one of the budget) has the portion of that run done once more up to there, and w
 behind it is forgotten.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import CancelledError, FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import count, islice
 from typing import Final
 
 from msgspec.structs import replace as replaced
 
 from notifierlab.explore.checkpoint import Checkpoint
 from notifierlab.explore.interrupts import Stop, stoppable
-from notifierlab.explore.menu import make_strategy
 from notifierlab.explore.portion import Part, Portion, Quest, work
 from notifierlab.explore.repeat import calm_run, compare_processes
 from notifierlab.explore.run import RunSpec
-from notifierlab.explore.sampling import Sampler
-from notifierlab.explore.search import (
-    covered,
-    Cut,
-    cut_short,
-    orders,
-    Progress,
-    RUNS_MAX,
-    SearchResult,
-    shrunk,
-    summed_up,
-)
-from notifierlab.explore.strategies import Bounded, departures, departures_count, RandomWalk
+from notifierlab.explore.search import Cut, Progress, RUNS_MAX, SearchResult, shrunk, summed_up
+from notifierlab.explore.stages import shares_of
 from notifierlab.explore.tally import Tally
 from notifierlab.explore.workers import Workers
 from notifierlab.machine.sched import LabError
-
-PORTION_RUNS: Final = 192
-"""How many runs a worker makes before it reports: a fraction of a second."""
-
-PORTION_ROOTS: Final = 48
-"""How many roots of a level are handed out together."""
-
-SPLIT: Final = 8
-"""Into how many portions the rest of an unfinished one is cut, at most."""
 
 LOSSES_MAX: Final = 5
 """How often workers may die with nothing done in between."""
@@ -129,8 +107,8 @@ class _Campaign:
     ) -> None:
         self._cut: Cut = ""
         self._tally = Tally(apart=quest.wanted.every)
-        self._runs_max = RUNS_MAX if limits.runs is None else limits.runs
-        self._plan = _plan_of(quest.strategy, limits, self._runs_max)
+        self._plan = shares_of(quest.strategy, spec, bound=limits.bound, seed=limits.seed, runs=limits.runs)
+        self._runs_max = limits.runs or self._plan.runs_max or RUNS_MAX
         self._quest = quest
         self._spec = spec
         self._workers = workers
@@ -145,9 +123,11 @@ class _Campaign:
     def search(self) -> None:
         """Search until there is nothing left, or enough."""
         while not self._cut:
+            self._draw_up()
             self._hand_out()
-            if self._line and self._line[0].part is not None:
-                self._learn()
+            first = self._first()
+            if first is not None and first.part is not None:
+                self._learn(first, first.part)
             elif self._line:
                 self._wait()
             elif not self._plan.next_level():
@@ -157,16 +137,29 @@ class _Campaign:
 
     def result(self) -> SearchResult:
         """Sum up."""
-        plan, tally = self._plan, self._tally
-        levels = plan if isinstance(plan, _Levels) else None
-        bound = plan.covered(tally.runs, self._cut)
-        return summed_up(self._spec, tally, self._quest.wanted, self._cut, self._quest.strategy, bound, levels=levels)
+        plan, tally, quest = self._plan, self._tally, self._quest
+        result = summed_up(
+            self._spec,
+            tally,
+            quest.wanted,
+            self._cut,
+            quest.strategy,
+            plan.covered(tally.runs, self._cut),
+            levels=plan.levels,
+            proved=plan.proved,
+        )
+        return replace(result, traces=plan.traces, states=plan.states)
 
     @cached_property
     def _calm(self) -> tuple[bytes, ...]:
         return calm_run(self._spec)
 
     # --- handing out and taking back ----------------------------------------------------
+
+    def _draw_up(self) -> None:
+        """Put all in the line that must stand there before more is learnt."""
+        while self._plan.hangs_on_what_is_learnt and self._lengthen(0):
+            pass
 
     def _hand_out(self) -> None:
         """Give workers what they can take: the first portions that nobody has."""
@@ -190,7 +183,7 @@ class _Campaign:
         """Put the next portion at the end of the line, unless `runs`, which are known, are enough."""
         if self._last or (self._line and runs >= self._runs_max):
             return False
-        portion = next(self._plan.portions, None)
+        portion = self._plan.next_portion()
         if portion is None:
             return False
         self._line.append(_Slot(portion))
@@ -258,20 +251,22 @@ class _Campaign:
 
     # --- learning -----------------------------------------------------------------------
 
-    def _learn(self) -> None:
-        """Learn what the first portion brought."""
-        slot = self._line[0]
-        part = slot.part
-        assert part is not None
+    def _first(self) -> _Slot | None:
+        """Return whose turn it is to be learnt."""
+        return self._line[self._plan.first(slot.portion for slot in self._line)] if self._line else None
+
+    def _learn(self, slot: _Slot, part: Part) -> None:
+        """Learn what the portion brought whose turn it is."""
         end = min(self._runs_max - self._tally.runs, self._ending_run(part))
         if end < part.learnt.runs:
             again = replaced(slot.portion, key=f"{slot.portion.key}/{end}", limit=end)
             self._last = True
             self._line = [_Slot(again)]
             return
-        del self._line[0]
+        self._line.remove(slot)
         self._tally.absorb(part.learnt)
-        self._plan.learn(part)
+        if not self._plan.learn(part):
+            self._line.clear()
         if part.interrupted:
             self._cut = "interrupted"
         elif self._quest.wanted.stops(self._tally.rules):
@@ -297,7 +292,7 @@ class _Campaign:
         self._cut = "interrupted"
         for part in [slot.part for slot in self._line if slot.part is not None]:
             self._tally.absorb(part.learnt)
-            self._plan.learn(part)
+            self._plan.add(part)
 
     def _tell(self) -> None:
         if self._progress is None:
@@ -316,113 +311,3 @@ class _Campaign:
                 left=left,
             )
         )
-
-
-def _plan_of(strategy: str, limits: Limits, runs_max: int) -> "_Levels | _Seeds":
-    made = make_strategy(strategy, bound=limits.bound, seed=limits.seed)
-    if type(made) is Bounded:
-        return _Levels(limits.bound)
-    if isinstance(made, RandomWalk | Sampler):
-        return _Seeds(strategy, limits.seed, runs_max)
-    raise LabError(
-        f"the strategy {strategy!r} decides by all that it has seen, so it searches in one process and cannot be "
-        "resumed; --jobs, --cluster and --checkpoint go with `bounded`, and with those that draw from seeds"
-    )
-
-
-class _Levels:
-    """The portions of a search by levels; `counts` and the like as `Bounded` has them."""
-
-    def __init__(self, bound: int) -> None:
-        self.counts = [0]
-        self.finished = 0
-        self.exhausted = False
-        self._bound = bound
-        self._parents: list[tuple[bytes, bytes]] = []
-        self._deeper = False
-        self._roots = 1
-        self._handed_out = 0
-        self.portions = self._portions(iter([b""]))
-
-    def _portions(self, roots: Iterator[bytes]) -> Iterator[Portion]:
-        """Iterate over portions of the current level."""
-        level = len(self.counts) - 1
-        parents = level < self._bound
-        for n in count():
-            some = tuple(islice(roots, PORTION_ROOTS))
-            if not some:
-                return
-            self._handed_out += len(some)
-            # Asked for more, a portion brings more: that is another one.
-            key = f"{level}{'p' if parents else ''}.{n}"
-            yield Portion(key, PORTION_RUNS, some, parents=parents)
-
-    def rest(self, portion: Portion, part: Part) -> Iterator[Portion]:
-        """Iterate over what is left of a portion, in portions."""
-        size = max(1, -(-len(part.pending) // SPLIT))
-        for n, begin in enumerate(range(0, len(part.pending), size)):
-            yield replaced(portion, key=f"{portion.key}.{n}", roots=part.pending[begin : begin + size])
-
-    def learn(self, part: Part) -> None:
-        """Note what the next level departs from."""
-        self.counts[-1] += part.learnt.runs
-        self._parents += part.parents
-        self._deeper = self._deeper or part.deeper
-
-    def next_level(self) -> bool:
-        """End a level; return whether there is another."""
-        self.finished = len(self.counts)
-        self.exhausted = not self._deeper
-        if self.exhausted or self.finished > self._bound:
-            return False
-        parents, self._parents, self._deeper = self._parents, [], False
-        self.counts.append(0)
-        self._roots = sum(departures_count(options) for _, options in parents)
-        self._handed_out = 0
-        self.portions = self._portions(root for prefix, options in parents for root in departures(prefix, options))
-        return True
-
-    def position(self, ready: int) -> tuple[int | None, int | None, int | None]:
-        """Return the level, how many of its orders were executed, and about how many are left."""
-        done = self.counts[-1] + ready
-        left = (self._roots - self._handed_out) * done // self._handed_out if self._handed_out else None
-        return len(self.counts) - 1, done, left if self.finished else None
-
-    def covered(self, runs: int, cut: Cut) -> str:
-        """Say which orders were executed."""
-        return covered(self) + cut_short(cut, runs)
-
-
-class _Seeds:
-    """The portions of a search by seeds, `runs` of them. What a strategy learns, it learns anew in each portion."""
-
-    def __init__(self, strategy: str, seed: int, runs: int) -> None:
-        self._seed = seed
-        self._how = "at random" if strategy == "random" else f"by {strategy}"
-        self.portions = iter(
-            [
-                Portion(f"{seed + n}+{min(PORTION_RUNS, runs - n)}", min(PORTION_RUNS, runs - n), seed=seed + n)
-                for n in range(0, runs, PORTION_RUNS)
-            ]
-        )
-
-    def rest(self, portion: Portion, part: Part) -> Iterator[Portion]:
-        """Iterate over nothing: seeds are always done."""
-        return iter(())
-
-    def learn(self, part: Part) -> None:
-        """Seeds teach nothing of other seeds."""
-
-    def next_level(self) -> bool:
-        """Return false: there are no levels."""
-        return False
-
-    def position(self, ready: int) -> tuple[int | None, int | None, int | None]:
-        """Tell nothing: there are always more."""
-        return None, None, None
-
-    def covered(self, runs: int, cut: Cut) -> str:
-        """Say which seeds were executed; workers that were interrupted leave gaps."""
-        seeds = "from seed" if cut == "interrupted" else "seeds"
-        to = "on" if cut == "interrupted" else f"to {self._seed + max(runs - 1, 0)}"
-        return f"{orders(runs)} drawn {self._how}, {seeds} {self._seed} {to}"

@@ -36,7 +36,7 @@ class Repeats:
     """Executes runs, and every `every`th one twice; 0 is never."""
 
     def __init__(self, spec: RunSpec, every: int = REPEAT_EVERY) -> None:
-        self._spec = spec
+        self.spec = spec
         self._every = every
         self._runs = 0
 
@@ -51,27 +51,27 @@ class Repeats:
         self._runs += 1
         events: list[Event] = []
         try:
-            result = run_once(self._spec, strategy, sink=events.append if twice else None)
+            result = run_once(self.spec, strategy, sink=events.append if twice else None)
         except Divergence as error:
             # It says that runs differ; two runs side by side say where.
             self._name_difference(getattr(strategy, "prefix", ()), error)
             raise
         if result.external:
             raise LabError(
-                f"scenario {self._spec.name!r} waits for trio itself (a timer, a socket), so its choices alone do not "
+                f"scenario {self.spec.name!r} waits for trio itself (a timer, a socket), so its choices alone do not "
                 "repeat it and it cannot be searched; wait with machine.step(until=...), or run it once with "
                 "--carrier trio"
             )
         if twice and result.ended != "interrupted":
-            compare(self._spec, result, events)
+            compare(self.spec, result, events)
         return result
 
     def _name_difference(self, choices: Sequence[int], error: Divergence) -> None:
         for _ in range(_ATTEMPTS):
             events: list[Event] = []
-            result = run_once(self._spec, Replay(choices, strict=False), sink=events.append)
+            result = run_once(self.spec, Replay(choices, strict=False), sink=events.append)
             try:
-                compare(self._spec, result, events)
+                compare(self.spec, result, events)
             except NotRepeatable as difference:
                 raise difference from error
 
