@@ -95,3 +95,22 @@ def test_an_entry_outside_the_range_may_stand() -> None:
     log(ev.TlbFlushBegun, "kvm0", "flush9", END, ADDRESS_MAX)
     log(ev.TlbFlushDone, "kvm0", "flush9", END, ADDRESS_MAX)
     assert spoken(log) == []
+
+
+def test_a_callback_that_returns_before_its_flush_is_found() -> None:
+    log = mapped()
+    with log.holding("mm0.mmap_sem"):
+        log.enter("young")
+        log(ev.TlbFlushBegun, "kvm0", "flush9", VA, END)
+        log.leave("young")
+    assert spoken(log) == ["flush-incomplete"]
+
+
+def test_a_flush_of_another_task_is_not_the_callbacks() -> None:
+    log = mapped()
+    with log.by("other"):
+        log(ev.TlbFlushBegun, "kvm0", "flush9", VA, END)
+    with log.holding("mm0.mmap_sem"):
+        log.enter("young")
+        log.leave("young")
+    assert spoken(log) == []

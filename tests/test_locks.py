@@ -116,6 +116,23 @@ def test_releasing_what_nobody_holds_is_a_bug_that_is_reported() -> None:
     assert notes(run) == ["l is released and nobody holds it"]
 
 
+@pytest.mark.parametrize(
+    ("give_back", "says"),
+    [
+        (RwSem.release_read, "s is released by main, which does not read"),
+        (RwSem.release_write, "s is released and nobody writes"),
+    ],
+)
+def test_giving_an_rwsem_back_that_was_not_taken_is_a_bug_that_is_reported(
+    give_back: Callable[[RwSem], Coroutine[Any, Any, None]], says: str
+) -> None:
+    async def main(machine: Machine) -> None:
+        await give_back(RwSem(machine, "s", "toy"))
+
+    (run,) = every_order(main)
+    assert notes(run) == [says]
+
+
 def test_mutexes_and_page_locks_sleep_and_spinlocks_do_not() -> None:
     async def main(machine: Machine) -> None:
         for lock in (

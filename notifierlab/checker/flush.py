@@ -77,12 +77,28 @@ class FlushIncomplete(Judge):
     """A flush call returns when every processor has forgotten.
 
     Verified: when it returns, no TLB entry of the range is left that was filled before it
-    was called, whoever else was flushing.
+    was called, whoever else was flushing; and a callback does not return while a flush
+    that it has called has not.
+    Not verified: a flush that another task makes on behalf of a callback.
     """
 
     rule = Rule("flush-incomplete", "flush", CRITICAL, "A flush returns when no old TLB entry is left.", 22)
 
+    def begin(self) -> None:
+        # The flushes that each task has called and that have not returned, with their MMUs.
+        self._called: dict[str, dict[str, str]] = {}
+
+    def on_tlb_flush_begun(self, event: ev.TlbFlushBegun) -> None:
+        self._called.setdefault(event.task, {})[event.flush] = event.mmu
+
+    def on_cb_left(self, event: ev.CbLeft) -> None:
+        called = self._called.get(event.task)
+        for flush in [flush for flush, mmu in called.items() if mmu == event.mmu] if called else ():
+            message = f"{event.task} returned from {event.callback} of {event.mmu} before its {flush} was done"
+            self.broken(event, message, event.mmu, event.callback)
+
     def before_tlb_flush_done(self, event: ev.TlbFlushDone) -> None:
+        self._called.get(event.task, {}).pop(event.flush, None)
         mmu = self.world.mmus[event.mmu]
         begun = mmu.flushes.get(event.flush)
         if begun is None:

@@ -206,6 +206,8 @@ class RwSem:
     async def release_write(self) -> None:
         """up_write."""
         machine = self.machine
+        if self.writer is None and not machine.stopped:
+            machine.bug("up_write", f"{self.name} is released and nobody writes", self.name)
         self.writer = None
         if machine.recording:
             machine.touch(self.name, Mode.RELEASE)
@@ -261,6 +263,8 @@ class RwSem:
     def _leave(self) -> None:
         machine = self.machine
         me = machine.current
+        if me not in self.readers and not machine.stopped:
+            machine.bug("up_read", f"{self.name} is released by {me.name}, which does not read", self.name)
         left = self.readers.get(me, 1) - 1
         if left:
             self.readers[me] = left
