@@ -57,6 +57,7 @@ class GruMmu(SharedState, MmuNotifier):
     ms_asid: int = shared(0)
     ms_asid_gen: int = shared(0)
     contexts: tuple[GruContext, ...] = shared(())
+    ms_loaded: tuple[GruContext, ...] = shared(())
 
     def __init__(self, mm: Mm, chiplet: Chiplet | None = None) -> None:
         chiplet = chiplet or Chiplet(mm.host)  # type: ignore[arg-type]  # it takes the host's machine alone
@@ -104,7 +105,6 @@ class GruMmu(SharedState, MmuNotifier):
         async with self.ms_asid_lock:
             context = GruContext(self, f"{self.name}.ctx{len(self.contexts)}", interrupts=interrupts)
             self.contexts = (*self.contexts, context)
-            self.chiplet.add_hardware(context.cch)
         return context
 
     async def drop(self) -> None:
@@ -138,7 +138,8 @@ class GruMmu(SharedState, MmuNotifier):
         await self.flush_range(address, Va(address + PAGE_SIZE))
 
     async def release(self, mm: MmStruct) -> None:
-        await self.ms_released.set(True)
+        if self.profile.gru_skips_unregister:
+            await self.ms_released.set(True)
         if not self.profile.gru_release_without_flush:
             await self.retire_contexts()
 
@@ -162,7 +163,7 @@ class GruMmu(SharedState, MmuNotifier):
         flush = await shadow.tlb_flush_begun(self.machine, self.name, start, end)
         async with self.chiplet.tgh_lock:
             for context in self.contexts_to_purge():
-                await context.cch.invalidate(start, end)
+                await self.chiplet.purge(context.cch, self.ms_asid, start, end)
         await shadow.tlb_flush_done(self.machine, self.name, flush, start, end)
 
     def contexts_to_purge(self) -> tuple[GruContext, ...]:
@@ -241,7 +242,8 @@ class GruMmu(SharedState, MmuNotifier):
             if not self.ms_asid or await self.asid_is_old():
                 self.retire_asid()
                 self.ms_asid, self.ms_asid_gen = await self.chiplet.new_asid()
-            context.cch.start(self.ms_asid)
+            self.ms_loaded = (*self.ms_loaded, context)
+            self.chiplet.start(context.cch, self.ms_asid)
 
     async def asid_is_old(self) -> bool:
         """Whether others may have the mm's ASID by now: it is of another generation, and
@@ -251,16 +253,18 @@ class GruMmu(SharedState, MmuNotifier):
     async def stop_context(self, context: GruContext) -> None:
         """Unload it: it keeps its translations as long as the mm keeps the ASID."""
         async with self.ms_asid_lock:
+            self.ms_loaded = tuple(other for other in self.ms_loaded if other is not context)
             context.cch.stop()
 
     def runs_anywhere(self) -> bool:
         """Whether a context of this mm is loaded. The caller holds ms_asid_lock."""
-        return any(context.is_loaded() for context in self.contexts)
+        return bool(self.ms_loaded)
 
     async def steal_context(self, thief: GruContext) -> bool:
         """Unload a context of anybody, to make room for `thief`; false if none will do."""
         for victim in await self.chiplet.occupants.get():
-            if isinstance(victim, GruContext) and await victim.ts_ctxlock.try_acquire():
+            assert isinstance(victim, GruContext)
+            if await victim.ts_ctxlock.try_acquire():
                 stolen = victim.is_loaded() and await victim.gms.lock_to_unload()
                 if stolen:
                     await victim.unload()

@@ -43,6 +43,7 @@ class GruContext(LoadsAndStores, SharedState):
         self.interrupts = interrupts
         self.tlb = gms.new_tlb(name)
         self.cch = gms.new_hardware(self.tlb)
+        gms.chiplet.add_hardware(self.cch)
         self.ts_ctxlock = Mutex(gms.machine, f"{name}.ts_ctxlock", "ts_ctxlock")
         self.cch_lock = SpinLock(gms.machine, f"{name}.cch_lock", "cch_lock")
 
@@ -136,6 +137,8 @@ class GruContext(LoadsAndStores, SharedState):
             await self.gms.mm.zap_vma_ptes(GSEG_START, GSEG_END)
         async with self.cch_lock:
             await self.gms.stop_context(self)
+        if self.is_loaded():
+            self.machine.bug("gru_unload_context", f"{self} still runs: cch_deallocate fails", self.name)
         await self.gms.chiplet.unassign(self)
 
     async def _wait_for_room(self) -> None:

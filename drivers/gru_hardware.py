@@ -2,14 +2,15 @@
 
 A translation is used only under the ASID that it was dropped in for. An ASID is retired by
 never giving it to a context again; at the wrap, when they begin anew, the TLB is flushed.
+If one is given again sooner, to whomever, what the TLB has kept under it matches again.
 
-Model: the chiplet's one TLB is split by context; entries of a retired ASID, which could
-never match, are dropped with it.
+Model: the chiplet's one TLB is split by context: contexts of one mm, which share an ASID,
+share no entries. What is left under an ASID that a context has no more is told as dropped.
 """
 
 from typing import ClassVar, Final, NamedTuple, Protocol
 
-from notifierlab import Atomic, events, Host, shadow, shared, SharedState, SpinLock, Tlb, Va
+from notifierlab import Atomic, events, Host, Page, shadow, shared, SharedState, SpinLock, Tlb, Va
 
 ASID_FIRST: Final = 8
 """ASIDs are given out in steps of this, and begin with it; 0 is none."""
@@ -25,11 +26,19 @@ class Miss(NamedTuple):
     asid: int
 
 
+class Entry(NamedTuple):
+    """What the TLB keeps under an ASID: whom it is for, and the page."""
+
+    va: Va
+    page: Page
+    write: bool
+
+
 class Cch:
     """A context's hardware: configuration (CCH), TLB, and the fault handle of its miss."""
 
     is_lab_object: ClassVar[bool] = True
-    __slots__ = ("_invalidated", "asid", "tlb")
+    __slots__ = ("_invalidated", "_left", "asid", "tlb")
 
     def __init__(self, tlb: Tlb) -> None:
         self.asid = 0
@@ -37,6 +46,8 @@ class Cch:
         tlb.running = False
         # Whether an invalidate came since the fault handle was read.
         self._invalidated = False
+        # What still stands in the chiplet's TLB under ASIDs that the context had before.
+        self._left: dict[int, tuple[Entry, ...]] = {}
 
     def start(self, asid: int) -> None:
         """Run instructions under `asid`."""
@@ -51,11 +62,26 @@ class Cch:
         self.tlb.running = False
 
     def retire(self) -> None:
-        """Take the ASID away: nothing that is cached can match any more."""
+        """Take the ASID away: what is cached under it matches no more, and no miss is answered."""
         self._tell("WRITE")
+        self._left[self.asid] = self.kept_under(self.asid)
         self.asid = 0
         self._invalidated = True
         self.tlb.drop_all()
+
+    def left_under(self, asid: int) -> tuple[Entry, ...]:
+        """What the TLB still has under `asid` from when this context had it."""
+        self._tell("READ")
+        return self._left.get(asid, ())
+
+    def kept_under(self, asid: int) -> tuple[Entry, ...]:
+        """What the TLB has under `asid` because of this context."""
+        now = self.tlb.entries.items() if asid == self.asid else ()
+        return (*self.left_under(asid), *(Entry(va, entry.page, entry.write) for va, entry in now))
+
+    def match(self, entry: Entry) -> None:
+        """Find in the TLB what stands there under the context's ASID."""
+        self.tlb.put(entry.va, entry.page, write=entry.write, lookup="")
 
     async def read_tfh(self, va: Va, *, write: bool) -> Miss:
         """Read what missed. From here on an invalidate makes the drop-in void."""
@@ -83,20 +109,30 @@ class Cch:
         return self._invalidated or self.asid != miss.asid
 
     def asid_in_use(self) -> int:
-        """Under which ASID it runs, or ran last: 0 if it was retired."""
+        """Under which ASID it runs; 0 if it does not."""
         self._tell("READ")
-        return self.asid
+        return self.asid if self.tlb.running else 0
 
     def _tell(self, mode: str) -> None:
         machine = self.tlb.machine
         machine.touch(f"{self.tlb.cpu}.cch", machine.mode[mode])
 
-    async def invalidate(self, start: Va, end: Va) -> None:
-        """Drop `[start, end)`, on behalf of a purge handle (TGH)."""
+    async def invalidate(self, asid: int, start: Va, end: Va) -> None:
+        """Drop `[start, end)` of `asid`, on behalf of a purge handle (TGH)."""
         await self.tlb.machine.step()
         self._tell("WRITE")
         self._invalidated = True
-        self.tlb.drop_range(start, end)
+        self._left[asid] = tuple(entry for entry in self.left_under(asid) if not start <= entry.va < end)
+        if asid == self.asid:
+            self.tlb.drop_range(start, end)
+
+    async def flush(self) -> None:
+        """Drop everything, under whatever ASID."""
+        await self.tlb.machine.step()
+        self._tell("WRITE")
+        self._invalidated = True
+        self._left.clear()
+        self.tlb.drop_all()
 
 
 class Occupant(Protocol):
@@ -116,6 +152,8 @@ class Chiplet(SharedState):
     # Under gs_asid_lock.
     gs_asid: int = shared(ASID_FIRST)
     gs_asid_gen: int = shared(1)
+    # Under tgh_lock: what the purge handle was told last, an ASID and a range.
+    tgh: tuple[int, Va, Va] = shared((0, Va(0), Va(0)))
 
     def __init__(self, host: Host, name: str = "gru0", *, contexts: int = 2, asid_limit: int = ASID_LIMIT) -> None:
         super().__init__(host.machine, name)
@@ -134,7 +172,29 @@ class Chiplet(SharedState):
 
     async def unassign(self, occupant: Occupant) -> None:
         """Take its context back."""
-        await self.occupants.change(lambda now: tuple(other for other in now if other is not occupant))
+        had = []
+
+        def without(now: tuple[Occupant, ...]) -> tuple[Occupant, ...]:
+            had.append(occupant in now)
+            return tuple(other for other in now if other is not occupant)
+
+        await self.occupants.change(without)
+        if not had[0]:
+            self.machine.bug("gru_free_gru_context", f"{occupant!r} has no context of {self.name}", self.name)
+
+    def start(self, cch: Cch, asid: int) -> None:
+        """Let a context run under `asid`: what stands in the TLB under it matches, for whomever it was made."""
+        cch.start(asid)
+        for other in self.all_hardware():
+            # Model: contexts of one mm share no entries.
+            ours = other.tlb.mmu == cch.tlb.mmu
+            for entry in other.left_under(asid) if ours else other.kept_under(asid):
+                cch.match(entry)
+
+    async def purge(self, cch: Cch, asid: int, start: Va, end: Va) -> None:
+        """Tell the purge handle to drop `[start, end)` of `asid`. The caller holds tgh_lock."""
+        self.tgh = (asid, start, end)
+        await cch.invalidate(asid, start, end)
 
     def add_hardware(self, cch: Cch) -> None:
         """One more context's hardware."""
@@ -170,4 +230,4 @@ class Chiplet(SharedState):
         self.gs_asid_gen += 1
         async with self.tgh_lock:
             for cch in self.all_hardware():
-                await cch.invalidate(Va(0), events.ADDRESS_MAX)
+                await cch.flush()

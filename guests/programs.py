@@ -4,7 +4,7 @@ A program is given a processor (a vCPU, a GRU context) and addresses; an access 
 answers None found no memory there, and ends it. Where nobody but the program writes,
 what it reads must be what it wrote last; where the host wrote, what the host wrote. A
 page may be gone and come back empty (madvise, a truncate of shared memory): `may_vanish`
-then lets zeros pass as well.
+then lets zeros pass as well. Where there is `always` memory, to find none is to read wrong.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,10 @@ from notifierlab import Content, PAGE_SIZE, Tlb, Va, ZERO
 
 if TYPE_CHECKING:
     from drivers.kvm_vcpu import VCpu
+
+
+NOTHING = Content("nobody", 0, 0)
+"""What is said to stand where a device finds no memory."""
 
 
 class Processor(Protocol):
@@ -132,15 +136,28 @@ async def zipf(
 
 
 async def gather(
-    processor: Processor, addresses: Sequence[Va], contents: Sequence[Content] = (), *, may_vanish: bool = False
+    processor: Processor,
+    addresses: Sequence[Va],
+    contents: Sequence[Content] = (),
+    *,
+    may_vanish: bool = False,
+    always: bool = False,
 ) -> None:
     """One GRU instruction: load from many addresses."""
     for n, va in enumerate(addresses):
         got = await processor.read(va)
         if got is None:
+            if always:
+                processor.tlb.check(va, NOTHING, contents[n])
             return
         if contents:
             processor.tlb.check(va, got, contents[n], *((ZERO,) if may_vanish else ()))
+
+
+async def finds_nothing(processor: Processor, va: Va) -> None:
+    """Load where there must be no memory."""
+    got = await processor.read(va)
+    processor.tlb.check(va, NOTHING if got is None else got, NOTHING)
 
 
 async def scatter(processor: Processor, addresses: Sequence[Va], *, value: int, may_vanish: bool = False) -> None:

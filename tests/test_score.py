@@ -9,7 +9,7 @@ import pytest
 import drivers.mirror
 from drivers.mirror import Mirror
 from notifierlab import Host
-from notifierlab.conformance import score
+from notifierlab.conformance import proofs, score
 from notifierlab.conformance.cells import Cell, Effort
 from notifierlab.conformance.mutate import Variant, variants
 from notifierlab.conformance.score import Fate, run_score, Score
@@ -17,6 +17,7 @@ from notifierlab.conformance.suite import Plan
 from notifierlab.errors import InputError
 from notifierlab.explore.run import RunSpec
 from notifierlab.mm.profile import PRESETS
+from notifierlab.request import Request
 
 SWITCHES = PRESETS["intended"].switches()
 SOURCE = Path(drivers.mirror.__file__).read_text()
@@ -117,6 +118,59 @@ def test_what_no_run_could_tell_apart_is_not_made() -> None:
     assert [changed(each, bound) for each in variants(bound, {})] == [(["self.b = a"], ["pass"])]
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "self.vm.machine.touch('x', 1)",
+        "self.tell()",  # which says no more than that
+        "if self.profile.kvm_no_release:\n            self.a()",
+    ],
+)
+def test_what_does_nothing_but_report_or_never_runs_is_neither_left_out_nor_moved(body: str) -> None:
+    text = (
+        f"class Driver:\n    async def go(self):\n        await self.b()\n        {body}\n\n"
+        "    def tell(self):\n        machine = self.vm.machine\n        machine.touch('x', 1)\n"
+        "        machine.emit('y')\n"
+    )
+
+    assert [(each.where, each.what, each.line) for each in variants(text, SWITCHES)] == [
+        ("Driver.go", "leaves it out", 3)
+    ]
+
+
+def test_the_neighbours_of_what_never_runs_are_swapped_with_each_other() -> None:
+    text = (
+        "class Driver:\n    async def go(self):\n        await self.a()\n"
+        "        if self.profile.kvm_no_release:\n            self.c()\n        await self.b()\n"
+    )
+
+    (swapped,) = [each for each in variants(text, SWITCHES) if each.what == "swaps two"]
+    assert changed(swapped, text) == (["await self.a()", "await self.b()"], ["await self.b()", "await self.a()"])
+
+
+def test_to_bind_a_constant_sooner_or_later_is_no_mistake() -> None:
+    text = (
+        "class Driver:\n    async def go(self):\n        await self.a()\n        flush = {}\n"
+        "        await self.b()\n        return flush\n"
+    )
+
+    assert not [each for each in variants(text.format("True"), SWITCHES) if each.what == "swaps two"]
+    assert [each for each in variants(text.format("self.dirty"), SWITCHES) if each.what == "swaps two"]
+
+
+def test_a_method_that_only_code_of_another_profile_calls_is_left_alone() -> None:
+    text = (
+        "class Driver:\n    async def go(self):\n        if self.profile.kvm_no_release:\n            self.other()\n\n"
+        "    def other(self):\n        self.a()\n"
+    )
+
+    assert not variants(text, {**SWITCHES, "kvm_no_release": False})
+    assert [each.where for each in variants(text, {**SWITCHES, "kvm_no_release": True})] == [
+        "Driver.go",
+        "Driver.other",
+    ]
+
+
 def test_code_of_another_profile_is_left_alone() -> None:
     assert not [each for each in made() if "self.keep(page)" not in each.text]
     assert [each for each in made(kvm_pinned_sptes=True) if "self.keep(page)" not in each.text]
@@ -158,7 +212,9 @@ def test_the_score_counts_what_was_caught_of_what_can_be() -> None:
     assert (found.caught, found.equivalent, len(found.missed)) == (1, 1, 1)
     assert found.percent == 50.0
     text = found.as_text()
-    assert text.startswith("score 50.0 %  D\n  3 variants: 1 caught, 1 equivalent, 1 missed\n")
+    assert text.startswith("score 50.0 %  D\n  3 variants: 1 caught, 1 equivalent, 1 missed\n  equivalent: the same in")
+    assert "33.3 % if none is" in text
+    assert "equivalent: D.open, line 4: swaps two\n" in text
     assert "missed: D.open, line 5: takes no lock\n--- d.py\n+++ d.py (takes no lock)\n" in text
     fates = found.as_json()["fates"]
     assert isinstance(fates, list)
@@ -166,9 +222,9 @@ def test_the_score_counts_what_was_caught_of_what_can_be() -> None:
     assert fates[2]["diff"].startswith("--- d.py")
 
 
-def judged(what: str, where: str, *, runs: int = 60) -> Fate:
+def judged(what: str, where: str) -> Fate:
     variant = next(each for each in variants(SOURCE, SWITCHES) if (each.what, each.where) == (what, where))
-    return score._judge(Plan(driver="mirror", effort=Effort(bound=1, runs=runs)), variant, beat=lambda: None)
+    return score._judge_first(Plan(driver="mirror"), variant, beat=lambda: None)
 
 
 @pytest.mark.slow
@@ -216,25 +272,82 @@ class LooksUp(Answers):
         await self.mm.register(self)
 
 
-def test_equivalent_is_what_is_proved_to_do_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    def specs(_plan: Plan, driver: type[Any], _beat: object) -> list[tuple[Cell, RunSpec]]:
-        return [(Cell(scenario="tiny"), RunSpec(name="tiny", scenario=tiny, drivers={"device": driver}))]
+class Raises(Answers):
+    """Does nothing right."""
 
-    expected = score._facts_of(specs(Plan(driver=""), Answers, None)[0][1])
-    assert expected is not None
+    async def access(self, va: Any, *, write: bool, value: int, context: int = 0) -> None:
+        raise ValueError(va)
+
+
+def spec_of(driver: type[Any]) -> RunSpec:
+    return RunSpec(name="tiny", scenario=tiny, drivers={"device": driver})
+
+
+def test_what_does_the_same_in_another_way_has_the_same_proof() -> None:
+    expected = proofs.prove(spec_of(Answers))
+
+    assert expected.proved
+    assert proofs.prove(spec_of(AnswersOtherwise)) == expected
+    assert proofs.prove(spec_of(LooksUp)) != expected
+    assert proofs.prove(spec_of(Raises)).broken == "driver-raised"
+
+
+def test_what_is_not_proved_within_its_runs_has_no_facts() -> None:
+    spec = Request(scenario="device-founding-race", driver="mirror").resolve()
+
+    assert proofs.prove(spec, runs=3) == proofs.Proof()
+
+
+def further(monkeypatch: pytest.MonkeyPatch, driver: type[Any], *, own: proofs.Proof, ran: bool = True) -> Fate:
+    """What becomes of a variant that is `driver`, in a suite of one tiny scenario."""
+    cell = Cell(scenario="tiny")
+
+    def specs(_plan: Plan, _driver: object, _beat: object, wanted: Any = lambda _: True) -> list[tuple[Cell, RunSpec]]:
+        return [(cell, spec_of(driver))] if wanted(cell) else []
+
     monkeypatch.setattr(score, "_specs", specs)
-    monkeypatch.setattr(score, "_proved_facts", lambda *_: expected)
-    same = score._equivalent(Plan(driver=""), AnswersOtherwise, lambda: None)
-    other = score._equivalent(Plan(driver=""), LooksUp, lambda: None)
+    monkeypatch.setattr(score, "_built", lambda *_: driver)
+    monkeypatch.setattr(score, "runs_a_changed_line", lambda *_: ran)
+    variant = Variant("does otherwise", "D.access", 1, "")
+    return score._judge_further(Plan(driver="mirror"), variant, {(cell.profile, cell.name): own}, beat=lambda: None)
 
-    assert same
-    assert not other
+
+def test_equivalent_is_what_is_proved_to_do_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = proofs.prove(spec_of(Answers))
+
+    assert further(monkeypatch, AnswersOtherwise, own=own).kind == "equivalent"
+    assert further(monkeypatch, Raises, own=own) == Fate("caught", "driver-raised", "tiny")
+    assert further(monkeypatch, LooksUp, own=own).kind == "missed"
+    assert further(monkeypatch, AnswersOtherwise, own=own._replace(facts="others")).kind == "missed"
+
+
+def test_what_never_ran_is_not_equivalent(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = proofs.prove(spec_of(Answers))
+
+    assert further(monkeypatch, AnswersOtherwise, own=own, ran=False).kind == "missed"
 
 
 def test_a_driver_that_cannot_be_proved_has_no_equivalents(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(score, "_proved_facts", lambda *_: None)
+    assert further(monkeypatch, AnswersOtherwise, own=proofs.Proof()).kind == "missed"
 
-    assert not score._equivalent(Plan(driver="mirror"), Mirror, lambda: None)
+
+@pytest.mark.parametrize(("line", "ran"), [(2, True), (4, False)])
+def test_whether_a_changed_line_ran_is_seen(line: int, ran: bool) -> None:
+    source = "async def go(host):\n    host.mm = 0\n    if host is None:\n        host.mm = 2\n"
+    lines = source.splitlines(keepends=True)
+    lines[line - 1] = lines[line - 1].replace("mm", "machine.here")
+    variant = Variant("changes it", "go", line, "".join(lines))
+    names: dict[str, Any] = {}
+    exec(compile(variant.text, variant.place, "exec"), names)
+
+    async def scene(host: Host) -> None:
+        try:
+            await names["go"](host)
+        except AttributeError:
+            return
+
+    assert proofs.changed_lines(source, variant.text) == {line}
+    assert proofs.runs_a_changed_line(RunSpec(name="scene", scenario=scene), variant, source) == ran
 
 
 @pytest.mark.slow
@@ -254,8 +367,8 @@ def test_a_variant_is_built_beside_the_driver() -> None:
 @pytest.mark.slow
 def test_a_driver_that_can_never_be_opened_is_caught_by_what_it_leaves_untested() -> None:
     changed_text = SOURCE.replace("return await self.mm.register(self)", "return -12")
-    fate = score._judge(
-        Plan(driver="mirror", effort=Effort(bound=1, runs=5)),
+    fate = score._judge_first(
+        Plan(driver="mirror"),
         Variant("never opens", "Mirror.open", 1, changed_text),
         beat=lambda: None,
     )

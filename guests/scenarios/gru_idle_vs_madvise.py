@@ -18,11 +18,13 @@ async def gru_idle_vs_madvise(host: Host, *, pages: int = 1) -> None:
     chiplet = Chiplet(host, contexts=1)
     context, thief = [await host.driver("gru").open(each, chiplet, interrupts=False) for each in (mm, other)]
     if context is not None and thief is not None:
-        await context.run(gather, list(area.pages), contents)
+        await context.run(gather, list(area.pages), contents, always=True)
         await thief.run(gather, list(theirs.pages))
         async with host.together() as tasks:
             tasks.start(mm.madvise_dontneed, area.start, area.end, name="madviser")
-            tasks.start(context.run, gather, list(area.pages), contents, may_vanish=True, name=context.name)
+            tasks.start(
+                context.run, gather, list(area.pages), contents, may_vanish=True, always=True, name=context.name
+            )
     for each in (context, thief):
         if each is not None:
             await each.close()

@@ -6,9 +6,11 @@ nearly right, an error that nobody looks at. Text is spliced where the syntax tr
 so a variant differs from the driver in the lines of its mistake alone.
 
 Not made, since no run could tell the difference:
-    order of two statements that take no step and do not depend on each other
-    statements that only report (`emit`, `bug`), assertions, docstrings, what `__init__` sets up
-    code of another profile: behind a switch that is off where the driver is judged
+    order of two statements that take no step and do not depend on each other, or of which one
+    does nothing but bind a constant
+    statements that only report (`emit`, `bug`), or tell the bench what they touch (`touch`),
+    assertions, docstrings, what `__init__` sets up
+    code of another profile: behind a switch that is off where the driver is judged, also by a call
     variants that cannot run: a name used before it is bound
 """
 
@@ -18,12 +20,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from notifierlab.conformance.abilities import CALLBACKS
-
-LEFT_ALONE: Final = ("__init__", "__repr__", "under_test")
-"""Methods that set the driver up or show it; mistakes there are no matter of orders."""
+from notifierlab.conformance.syntax import (
+    aliases,
+    binds_names,
+    bound,
+    functions,
+    methods,
+    read,
+    read_elsewhere,
+    steps,
+    switch_read,
+)
 
 _ANSWERS: Final = {"clear_flush_young": "return False"}
 """What a callback that is ignored answers, where that is not nothing."""
+
+_REPORTS: Final = ("emit", "bug", "touch")
+"""Methods of a machine that only tell of what happens."""
 
 _SIMPLE: Final = (ast.Expr, ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return, ast.Raise, ast.Break, ast.Continue)
 _OTHER: Final[Mapping[type[ast.cmpop], tuple[str, ...]]] = {
@@ -47,6 +60,11 @@ class Variant(NamedTuple):
     where: str
     line: int
     text: str
+
+    @property
+    def place(self) -> str:
+        """What stands for a file's name where Python names the variant's."""
+        return f"<{self.what}: {self.where}, line {self.line}>"
 
     def diff(self, original: str, file: str) -> str:
         """What it changes, as a patch."""
@@ -84,40 +102,14 @@ def variants(text: str, switches: Mapping[str, bool | int]) -> list[Variant]:
     original = ast.dump(tree)
     maker = _Maker(text, tree, switches)
     found: dict[str, Variant] = {}
-    for where, function in _functions(tree):
+    for where, function in functions(tree):
+        if maker.is_called_in_vain(function):
+            continue
         for what, node, edits in maker.mistakes(function):
             changed = _spliced(text, edits)
             if changed not in found and _differs(changed, original):
                 found[changed] = Variant(what, where, node.lineno, changed)
     return sorted(found.values(), key=lambda each: each.line)
-
-
-def _functions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield node.name, node
-        elif isinstance(node, ast.ClassDef):
-            for inner in node.body:
-                if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef) and inner.name not in LEFT_ALONE:
-                    yield f"{node.name}.{inner.name}", inner
-
-
-def _aliases(tree: ast.Module) -> dict[str, str]:
-    """Attributes that hold a switch of the profile: `self.pinned = self.profile.kvm_pinned_sptes`."""
-    found = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute):
-            switch = _switch(node.value)
-            if switch:
-                found[node.targets[0].attr] = switch
-    return found
-
-
-def _switch(node: ast.AST) -> str:
-    """The switch that an expression reads: the last name of `....profile.NAME`."""
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute) and node.value.attr == "profile":
-        return node.attr
-    return ""
 
 
 def _spliced(text: str, edits: Sequence[_Edit]) -> str:
@@ -139,8 +131,10 @@ class _Maker:
     def __init__(self, text: str, tree: ast.Module, switches: Mapping[str, bool | int]) -> None:
         self._text = text
         self._switches = switches
-        self._names = _aliases(tree)
-        self._methods = _methods(tree)
+        self._names = aliases(tree)
+        self._methods = methods(tree)
+        self._named = {each.attr for each in ast.walk(tree) if isinstance(each, ast.Attribute)}
+        self._alive = set(self._named_alive(tree))
         # Where each line begins, in characters; the tree counts columns in bytes.
         self._lines = text.splitlines(keepends=True)
         self._begins = [0]
@@ -162,7 +156,8 @@ class _Maker:
 
     # --- statements -----------------------------------------------------------------
 
-    def _in_block(self, body: list[ast.stmt], function: ast.AST) -> Iterator[Mistake]:
+    def _in_block(self, block: list[ast.stmt], function: ast.AST) -> Iterator[Mistake]:
+        body = [statement for statement in block if not self._is_dead(statement)]
         for n, statement in enumerate(body):
             if self._reports(statement):
                 continue
@@ -197,15 +192,15 @@ class _Maker:
                 yield from self._in_expression(expression)
 
     def _left_out(self, statement: ast.stmt, function: ast.AST) -> Iterator[Mistake]:
-        if isinstance(statement, _SIMPLE) and not (_bound(statement) & _read_elsewhere(function, statement)):
+        if isinstance(statement, _SIMPLE) and not (bound(statement) & read_elsewhere(function, statement)):
             yield "leaves it out", statement, [self._put(statement, statement, "pass")]
 
     def _swapped(self, first: ast.stmt, second: ast.stmt) -> Iterator[Mistake]:
         if isinstance(first, ast.Return | ast.Raise) or isinstance(second, ast.Return | ast.Raise):
             return
-        if self._reports(second) or _bound(first) & _read(second) or _bound(second) & _read(first):
+        if self._reports(second) or bound(first) & read(second) or bound(second) & read(first):
             return
-        if not self._depend(first, second):
+        if self._binds_constant(first) or self._binds_constant(second) or not self._depend(first, second):
             return
         yield (
             "swaps two",
@@ -227,7 +222,8 @@ class _Maker:
                 self._source(other.context_expr, other.context_expr) for m, other in enumerate(items) if m != n
             )
             yield "takes one lock less", item.context_expr, [_Edit(*head, rest)]
-        first, last = block.body[0], block.body[-1]
+        body = [statement for statement in block.body if not self._is_dead(statement)] or block.body
+        first, last = body[0], body[-1]
         indent = " " * block.col_offset
         if not isinstance(last, ast.Return | ast.Raise) and not self._reports(last):
             moved = self._moved(last, len(indent))
@@ -313,7 +309,7 @@ class _Maker:
             if decides in values:
                 return decides
             return None if None in values else not decides
-        switch = _switch(node)
+        switch = switch_read(node)
         if not switch and isinstance(node, ast.Attribute):
             switch = self._names.get(node.attr, "")
         return bool(self._switches[switch]) if switch in self._switches else None
@@ -330,11 +326,41 @@ class _Maker:
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
             return False
         called = self._methods.get(call.func.attr)
-        return call.func.attr in ("emit", "bug") or (called is not None and all(map(self._reports, called.body)))
+        return call.func.attr in _REPORTS or (called is not None and all(map(self._only_reports, called.body)))
+
+    def _only_reports(self, statement: ast.stmt) -> bool:
+        """Whether a statement of a method leaves nothing behind but reports; it may give something a shorter name."""
+        named = statement.value if isinstance(statement, ast.Assign) and binds_names(statement) else None
+        while isinstance(named, ast.Attribute):
+            named = named.value
+        return isinstance(named, ast.Name) or self._reports(statement)
+
+    def _is_dead(self, statement: ast.stmt) -> bool:
+        """Whether the profile never lets a statement do anything."""
+        return isinstance(statement, ast.If) and not statement.orelse and self._known(statement.test) is False
+
+    def _binds_constant(self, statement: ast.stmt) -> bool:
+        """Whether all that a statement does is to give a local name a value that nobody can change."""
+        if not isinstance(statement, ast.Assign) or not binds_names(statement):
+            return False
+        return isinstance(statement.value, ast.Constant) or self._known(statement.value) is not None
+
+    def is_called_in_vain(self, function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+        """Whether a method is called in this file, and by nothing but code of another profile."""
+        return function.name in self._named and function.name not in self._alive
+
+    def _named_alive(self, node: ast.AST) -> Iterator[str]:
+        """The attributes that are named where the profile lets something happen."""
+        if isinstance(node, ast.stmt) and self._is_dead(node):
+            return
+        if isinstance(node, ast.Attribute):
+            yield node.attr
+        for child in ast.iter_child_nodes(node):
+            yield from self._named_alive(child)
 
     def _depend(self, first: ast.stmt, second: ast.stmt) -> bool:
         """Whether the order of two statements can matter: a step in one, or one uses what the other may change."""
-        if _steps(first) or _steps(second):
+        if steps(first) or steps(second):
             return True
         return not self._uses(first).isdisjoint(self._uses(second))
 
@@ -367,39 +393,3 @@ class _Maker:
 
     def _at(self, line: int, column: int) -> int:
         return self._begins[line - 1] + len(self._lines[line - 1].encode()[:column].decode())
-
-
-# --- names --------------------------------------------------------------------------
-
-
-def _bound(node: ast.AST) -> set[str]:
-    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
-
-
-def _read(node: ast.AST) -> set[str]:
-    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load)}
-
-
-def _read_elsewhere(function: ast.AST, statement: ast.stmt) -> set[str]:
-    inside = list(ast.walk(statement))
-    return {
-        each.id
-        for each in ast.walk(function)
-        if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load) and each not in inside
-    }
-
-
-def _steps(node: ast.AST) -> bool:
-    """Whether others may run while a statement is executed."""
-    return any(isinstance(each, ast.Await | ast.AsyncWith | ast.AsyncFor) for each in ast.walk(node))
-
-
-def _methods(tree: ast.Module) -> dict[str, ast.FunctionDef]:
-    """The methods that take no step, by name."""
-    return {
-        node.name: node
-        for owner in tree.body
-        if isinstance(owner, ast.ClassDef)
-        for node in owner.body
-        if isinstance(node, ast.FunctionDef)
-    }

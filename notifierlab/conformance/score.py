@@ -1,38 +1,44 @@
 """How good the judge is: the driver is broken in many small ways, and the suite must see each.
 
-Every variant is run through the suite, the cheap searches first: few orders of every
-scenario, then more of them, then a hunt for rare ones. What becomes of it:
+Every variant is run through the suite, the cheap searches first:
+
+    1  few orders of every scenario          most are caught here
+    2  the driver itself, once: in which scenarios can it be proved?
+    3  what is left: there the proof, in the others more orders, then a hunt for rare ones
+
+What becomes of a variant:
 
     caught       a rule that the driver keeps is broken; or the variant hangs, does not run, or does
                  so little that an obligation is put to no test (the suite says undecided then)
-    equivalent   both it and the driver are proved in every scenario, and the host and the
-                 device do the very same in both: there is nothing to catch
+    equivalent   nothing is broken; in every scenario in which the driver can be proved the variant
+                 is proved as well (`proofs`), and the host and the device do the very same there;
+                 and what was changed ran in one of them
     missed       everything else
 
-The score is how many were caught of those that are not equivalent.
+The score is how many were caught of those that are not equivalent. In a scenario where the
+driver cannot be proved within the budget, "equivalent" rests on the orders that were tried:
+so it is said in how many it can, and what the score is if nothing counts as equivalent.
 """
 
 import sys
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from notifierlab import events
 from notifierlab.checker import RULES
 from notifierlab.conformance.cells import Cell, cells_for, Effort, exercised, request_for
 from notifierlab.conformance.entrance import file_of, refuse_unfit
 from notifierlab.conformance.mutate import Variant, variants
 from notifierlab.conformance.obligations import OBLIGATIONS
+from notifierlab.conformance.proofs import Proof, prove, runs_a_changed_line
 from notifierlab.conformance.suite import entered, loaded, Plan, Progress, refuse_unknown, value_of
 from notifierlab.conformance.watchdog import Answer, Children, Done, Hung, Refused, Task
 from notifierlab.errors import InputError
-from notifierlab.events import Event
 from notifierlab.explore.menu import make_strategy
-from notifierlab.explore.prove import Prove
-from notifierlab.explore.run import run_once, RunSpec
+from notifierlab.explore.run import RunSpec
 from notifierlab.explore.search import explore
 from notifierlab.machine.sched import LabError
 from notifierlab.mm.profile import profile
@@ -45,9 +51,6 @@ FIRST_RUNS: Final = 80
 CALM_RUNS: Final = 3
 """In how many orders of each scenario an obligation must have been put to the test."""
 
-PROOF_RUNS: Final = 2_000
-"""How many runs a proof may take, for a variant that nothing has caught."""
-
 
 class Fate(NamedTuple):
     """What became of a variant: `caught`, `equivalent` or `missed`; by which rule (or how), in which scenario."""
@@ -57,9 +60,16 @@ class Fate(NamedTuple):
     scenario: str = ""
 
 
+OPEN: Final = Fate("open")
+"""Nothing has caught it yet."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """Variants of a driver, and their fates; `left` is how many an interruption left unjudged."""
+    """Variants of a driver, and their fates; `left` is how many an interruption left unjudged.
+
+    The driver itself was proved in `proved` of its `scenarios`, if there was need to know.
+    """
 
     driver: str
     file: str
@@ -67,6 +77,8 @@ class Score:
     variants: tuple[Variant, ...]
     fates: tuple[Fate, ...]
     left: int = 0
+    proved: int = 0
+    scenarios: int = 0
 
     @property
     def caught(self) -> int:
@@ -81,13 +93,18 @@ class Score:
     @property
     def missed(self) -> list[Variant]:
         """Those that nobody caught."""
-        return [each for each, fate in zip(self.variants, self.fates, strict=True) if fate.kind == "missed"]
+        return self._of("missed")
 
     @property
     def percent(self) -> float:
         """How many of a hundred that can be caught are."""
         possible = len(self.variants) - self.equivalent
         return 100.0 * self.caught / possible if possible else 100.0
+
+    @property
+    def percent_of_all(self) -> float:
+        """How many of a hundred are caught, if none counts as equivalent."""
+        return 100.0 * self.caught / len(self.variants) if self.variants else 100.0
 
     @property
     def exit_status(self) -> int:
@@ -99,16 +116,23 @@ class Score:
         text = (
             f"score {self.percent:.1f} %  {self.driver}\n"
             f"  {len(self.variants)} variants: {self.caught} caught, {self.equivalent} equivalent, "
-            f"{len(self.missed)} missed{f'; interrupted, {self.left} not judged' if self.left else ''}\n\n"
+            f"{len(self.missed)} missed{f'; interrupted, {self.left} not judged' if self.left else ''}\n"
         )
+        if self.equivalent:
+            text += (
+                f"  equivalent: the same in the {self.proved} of {self.scenarios} scenarios that end proved, clean in "
+                f"the others; {self.percent_of_all:.1f} % if none is\n"
+            )
+        text += "\n"
         tally: dict[str, int] = {}
         for fate in self.fates:
             if fate.kind == "caught":
                 tally[fate.by] = tally.get(fate.by, 0) + 1
         rows = [(str(count), by) for by, count in sorted(tally.items(), key=lambda each: (-each[1], each[0]))]
         text += table(rows, head=("caught", "by"), width=width)
-        for each in self.missed:
-            text += f"\nmissed: {each.where}, line {each.line}: {each.what}\n{each.diff(self.original, self.file)}"
+        for kind in ("missed", "equivalent"):
+            for each in self._of(kind):
+                text += f"\n{kind}: {each.where}, line {each.line}: {each.what}\n{each.diff(self.original, self.file)}"
         return text
 
     def as_json(self) -> dict[str, object]:
@@ -121,6 +145,9 @@ class Score:
             "equivalent": self.equivalent,
             "missed": len(self.missed),
             "left": self.left,
+            "percent_of_all": round(self.percent_of_all, 2),
+            "proved": self.proved,
+            "scenarios": self.scenarios,
             "fates": [
                 {
                     "where": each.where,
@@ -135,6 +162,9 @@ class Score:
             ],
         }
 
+    def _of(self, kind: str) -> list[Variant]:
+        return [each for each, fate in zip(self.variants, self.fates, strict=True) if fate.kind == kind]
+
     def _count(self, kind: str) -> int:
         return sum(fate.kind == kind for fate in self.fates)
 
@@ -147,32 +177,84 @@ def run_score(plan: Plan, *, progress: Callable[[Progress], None] | None = None)
     """
     refuse_unknown(plan.profiles, plan.effort.rules)
     with Children(plan.jobs, hang_seconds=plan.hang_seconds) as children:
-        about, _ = entered(plan, children)
+        about, cells = entered(plan, children)
         ((_, answer),) = children.run([Task(_prepare, (plan,), "its own orders")])
         file, original = value_of(answer, plan, "its own orders")
         made = variants(original, profile(plan.profiles[0]).switches())
-        fates: dict[int, Fate] = {}
-
-        def watching() -> None:
-            if progress is not None:
-                progress(Progress(children.runs, (), len(fates), len(made) - len(fates)))
-
-        tasks = [Task(_judge, (plan, each), f"variant {n}") for n, each in enumerate(made)]
+        scoring = _Scoring(plan, children, progress, made)
         try:
-            for number, answer in children.run(tasks, watching=watching):
-                fates[number] = _fate(answer, plan)
+            scoring.first()
+            if scoring.open:
+                scoring.prove(cells)
+                scoring.further()
         except KeyboardInterrupt:
             # What is known by then is worth something: a score takes minutes.
             pass
-    known = sorted(fates)
+    known = [number for number in range(len(made)) if scoring.fates.get(number, OPEN) is not OPEN]
     return Score(
         driver=about.name,
         file=Path(file).name,
         original=original,
         variants=tuple(made[number] for number in known),
-        fates=tuple(fates[number] for number in known),
+        fates=tuple(scoring.fates[number] for number in known),
         left=len(made) - len(known),
+        proved=sum(proof.proved for proof in scoring.proofs.values()),
+        scenarios=len(cells),
     )
+
+
+Proofs = Mapping[tuple[str, str], Proof]
+"""What came of proving the driver itself, by profile and cell."""
+
+
+class _Scoring:
+    """What is known of the variants of one driver."""
+
+    def __init__(
+        self, plan: Plan, children: Children, progress: Callable[[Progress], None] | None, made: Sequence[Variant]
+    ) -> None:
+        self.fates: dict[int, Fate] = {}
+        self.proofs: dict[tuple[str, str], Proof] = {}
+        self._plan = plan
+        self._children = children
+        self._progress = progress
+        self._made = made
+
+    @property
+    def open(self) -> list[int]:
+        """The variants that nothing has caught."""
+        return [number for number, fate in self.fates.items() if fate == OPEN]
+
+    def first(self) -> None:
+        """Judge every variant in few orders."""
+        tasks = [Task(_judge_first, (self._plan, each), f"variant {n}") for n, each in enumerate(self._made)]
+        for number, answer in self._run(tasks, done=0):
+            self.fates[number] = _fate(answer, self._plan)
+
+    def prove(self, cells: Sequence[Cell]) -> None:
+        """Prove the driver itself wherever that can be done."""
+        tasks = [Task(_prove_own, (self._plan, cell), f"the proof of {cell.name}") for cell in cells]
+        for number, answer in self._run(tasks, done=len(self.fates) - len(self.open)):
+            self.proofs[_key(cells[number])] = value_of(answer, self._plan, tasks[number].about)
+
+    def further(self) -> None:
+        """Judge those that nothing has caught in more orders, and prove them where the driver can be."""
+        numbers = self.open
+        done = len(self._made) - len(numbers)
+        tasks = [Task(_judge_further, (self._plan, self._made[n], self.proofs), f"variant {n}") for n in numbers]
+        for number, answer in self._run(tasks, done=done):
+            self.fates[numbers[number]] = _fate(answer, self._plan)
+
+    def _run(self, tasks: Sequence[Task], *, done: int) -> Iterator[tuple[int, Answer]]:
+        came = 0
+
+        def watching() -> None:
+            if self._progress is not None:
+                self._progress(Progress(self._children.runs, (), done + came, len(tasks) - came))
+
+        for each in self._children.run(tasks, watching=watching):
+            came += 1
+            yield each
 
 
 def _fate(answer: Answer, plan: Plan) -> Fate:
@@ -184,6 +266,10 @@ def _fate(answer: Answer, plan: Plan) -> Fate:
     if isinstance(answer, Refused):
         return Fate("caught", "refused by the bench")
     raise RuntimeError(f"a process died while it judged a variant of {plan.driver}: {answer.report}")
+
+
+def _key(cell: Cell) -> tuple[str, str]:
+    return cell.profile, cell.name
 
 
 # --- what children do ---------------------------------------------------------------
@@ -204,8 +290,8 @@ def _prepare(plan: Plan, *, beat: Callable[[], None]) -> tuple[str, str]:
     return file, Path(file).read_text()
 
 
-def _judge(plan: Plan, variant: Variant, *, beat: Callable[[], None]) -> Fate:
-    """What becomes of one variant."""
+def _judge_first(plan: Plan, variant: Variant, *, beat: Callable[[], None]) -> Fate:
+    """What becomes of one variant in few orders of each scenario."""
     try:
         driver = _built(loaded(plan.driver), variant)
     except Exception as error:  # noqa: BLE001 - a variant that cannot be loaded is caught by Python
@@ -214,13 +300,32 @@ def _judge(plan: Plan, variant: Variant, *, beat: Callable[[], None]) -> Fate:
         refuse_unfit(driver)
     except InputError:
         return Fate("caught", "is no driver")
-    first = Effort(bound=1, runs=FIRST_RUNS)
-    caught = _broken(plan, driver, first, beat) or _untested(plan, driver, beat)
-    caught = caught or _broken(plan, driver, plan.effort, beat)
-    caught = caught or _broken(plan, driver, plan.effort, beat, strategy="hunt")
-    if caught is not None:
-        return caught
-    return Fate("equivalent") if _equivalent(plan, driver, beat) else Fate("missed")
+    return _broken(plan, driver, Effort(bound=1, runs=FIRST_RUNS), beat) or _untested(plan, driver, beat) or OPEN
+
+
+def _prove_own(plan: Plan, cell: Cell, *, beat: Callable[[], None]) -> Proof:
+    """Try to prove the driver itself in a cell."""
+    return prove(request_for(cell, loaded(plan.driver), driver=None, beat=beat).resolve())
+
+
+def _judge_further(plan: Plan, variant: Variant, proofs: Proofs, *, beat: Callable[[], None]) -> Fate:
+    """What becomes of one variant that few orders do not catch."""
+    driver = _built(loaded(plan.driver), variant)
+    alike, ran = True, False
+    for cell, spec in _specs(plan, driver, beat, lambda cell: proofs[_key(cell)].proved):
+        try:
+            proof = prove(spec)
+            ran = ran or (proof.proved and runs_a_changed_line(spec, variant, Path(file_of(driver)).read_text()))
+        except LabError:
+            return Fate("caught", "refused by the bench", cell.name)
+        if proof.broken:
+            return Fate("caught", proof.broken, cell.name)
+        alike = alike and proof == proofs[_key(cell)]
+    for strategy in ("bounded", "hunt"):
+        caught = _broken(plan, driver, plan.effort, beat, strategy, lambda cell: not proofs[_key(cell)].proved)
+        if caught is not None:
+            return caught
+    return Fate("equivalent") if alike and ran else Fate("missed")
 
 
 def _built(original: type[Any], variant: Variant) -> type[Any]:
@@ -229,16 +334,18 @@ def _built(original: type[Any], variant: Variant) -> type[Any]:
     module = types.ModuleType(name)
     module.__file__ = file_of(original)
     sys.modules[name] = module
-    exec(compile(variant.text, f"<{variant.what}: {variant.where}>", "exec"), vars(module))  # noqa: S102 - it is the driver
+    exec(compile(variant.text, variant.place, "exec"), vars(module))  # noqa: S102 - it is the driver
     built: type[Any] = getattr(module, original.__qualname__)
     return built
 
 
-def _specs(plan: Plan, driver: type[Any], beat: Callable[[], None]) -> list[tuple[Cell, RunSpec]]:
+def _specs(
+    plan: Plan, driver: type[Any], beat: Callable[[], None], wanted: Callable[[Cell], bool] = lambda _: True
+) -> list[tuple[Cell, RunSpec]]:
     """What is run: the cells of the driver itself, with `driver` in its place wherever it stands."""
     original = loaded(plan.driver)
     found = []
-    for cell in _cells(plan):
+    for cell in filter(wanted, _cells(plan)):
         spec = request_for(cell, original, driver=None, beat=beat).resolve()
         drivers = {kind: driver if known is original else known for kind, known in spec.drivers.items()}
         found.append((cell, replace(spec, drivers=drivers)))
@@ -256,11 +363,16 @@ def _cells(plan: Plan) -> Sequence[Cell]:
 
 
 def _broken(
-    plan: Plan, driver: type[Any], effort: Effort, beat: Callable[[], None], *, strategy: str = ""
+    plan: Plan,
+    driver: type[Any],
+    effort: Effort,
+    beat: Callable[[], None],
+    strategy: str = "bounded",
+    wanted: Callable[[Cell], bool] = lambda _: True,
 ) -> Fate | None:
     """The first scenario in which a rule is broken."""
-    for cell, spec in _specs(plan, driver, beat):
-        chosen = make_strategy(strategy or "bounded", bound=effort.bound, seed=0)
+    for cell, spec in _specs(plan, driver, beat, wanted):
+        chosen = make_strategy(strategy, bound=effort.bound, seed=0)
         try:
             result = explore(spec, chosen, runs=effort.runs, rules=_EVERY_RULE, shrinking=False, repeat_every=0)
         except LabError:
@@ -294,47 +406,3 @@ def _tested(plan: Plan, driver: type[Any], beat: Callable[[], None]) -> set[str]
         for _, spec in _specs(plan, driver, beat)
         for rule in exercised(spec, explore(spec, "bounded", bound=0, runs=CALM_RUNS, repeat_every=0, shrinking=False))
     }
-
-
-# --- whether there is anything to catch ---------------------------------------------
-
-_FACTS: Final = tuple(
-    kind for kind in events.EVENTS if kind.__module__.rpartition(".")[2] in ("host", "shadow", "notifier")
-)
-
-
-def _equivalent(plan: Plan, driver: type[Any], beat: Callable[[], None]) -> bool:
-    """Whether variant and driver are proved in every scenario, and do the same in them."""
-    for cell, spec in _specs(plan, driver, beat):
-        expected = _proved_facts(plan, cell, beat)
-        if expected is None or _facts_of(spec) != expected:
-            return False
-    return True
-
-
-_PROVED: dict[tuple[str, str, str], Mapping[Event, None] | None] = {}
-
-
-def _proved_facts(plan: Plan, cell: Cell, beat: Callable[[], None]) -> Mapping[Event, None] | None:
-    """What the driver itself does in a cell, found out once for each process."""
-    key = (plan.driver, cell.profile, cell.name)
-    if key not in _PROVED:
-        _PROVED[key] = _facts_of(request_for(cell, loaded(plan.driver), driver=None, beat=beat).resolve())
-    return _PROVED[key]
-
-
-def _facts_of(spec: RunSpec) -> Mapping[Event, None] | None:
-    """What host and device do in all runs together, whenever they do it; None if the search does not end proved."""
-    if explore(spec, "prove", runs=PROOF_RUNS, shrinking=False, repeat_every=0).verdict != "proved":
-        return None
-    facts: dict[Event, None] = {}
-
-    def note(event: Event) -> None:
-        if isinstance(event, _FACTS):
-            facts[type(event)(0, *(getattr(event, name) for name in event.__struct_fields__[1:]))] = None
-
-    strategy = Prove()
-    strategy.begin_search(spec)
-    while strategy.new_run():
-        run_once(spec, strategy, sink=note)
-    return facts
