@@ -7,37 +7,45 @@ from guests.scene import fill
 from notifierlab import Host
 
 
-async def gru_asid_wrap(host: Host, *, rounds: int = 2) -> None:
-    """A process takes one ASID after the other, until they begin anew, and gets that of another process.
+async def gru_asid_wrap(host: Host) -> None:
+    """Processes come by and take one ASID each, until they begin anew, and one gets that of another process.
 
-    The other must take a new one if none of its contexts was running, for its old one is
+    That one must take a new ASID if none of its contexts was running, for its old one is
     given away; and keep it if one was, for nobody else has got it.
     """
-    mm, other = host.new_mm(), host.new_mm("other")
-    area, theirs = await mm.mmap(rounds), await other.mmap(1)
+    mm, *others = [host.new_mm(name) for name in ("mm0", "passer0", "passer1", "passer2")]
+    area = await mm.mmap(2)
     contents = await fill(mm, list(area.pages))
-    await fill(other, list(theirs.pages))
     # Two are given out, then they begin anew.
     chiplet = Chiplet(host, contexts=3, asid_limit=3 * ASID_FIRST)
-    first, second, greedy = [await host.driver("gru").open(each, chiplet, interrupts=False) for each in (mm, mm, other)]
-    if first is not None and second is not None and greedy is not None:
-        await first.run(gather, [area.start], contents, always=True)
-        await greedy.run(gather, list(theirs.pages))
+    first, second, *passers = [
+        await host.driver("gru").open(each, chiplet, interrupts=False) for each in (mm, mm, *others)
+    ]
+    if first is not None and second is not None:
+        await first.run(gather, area.pages[:1], contents, always=True)
         await _unload(first)
-        for n in range(rounds):
-            # Pages go while nobody runs: the ASID is retired, and the next load takes another.
-            await _unload(greedy)
-            await other.madvise_dontneed(theirs.start, theirs.end)
-            await greedy.run(gather, list(theirs.pages))
-            # First nobody runs, then the first context, which goes on.
-            for context in (first, second)[: n + 1]:
-                await context.run(gather, list(area.pages[: n + 1]), contents, always=True)
-        await first.run(gather, list(area.pages), contents, always=True)
-    for each in (first, second, greedy):
-        if each is not None:
-            await each.close()
-    for each_mm in (mm, other):
-        await each_mm.exit()
+        for passer in passers[:2]:
+            await _pass_by(passer)
+        # Nobody of the mm ran meanwhile.
+        await first.run(gather, area.pages[:1], contents, always=True)
+        for passer in passers[2:]:
+            await _pass_by(passer)
+        # The first one did, and goes on beside the second.
+        await second.run(gather, area.pages, contents, always=True)
+        await first.run(gather, area.pages, contents, always=True)
+    for context in (first, second, *passers):
+        if context is not None:
+            await context.close()
+    for each in (mm, *others):
+        await each.exit()
+
+
+async def _pass_by(context: GruContext | None) -> None:
+    """Use a page at the same address, and give the hardware back."""
+    if context is not None:
+        area = await context.gms.mm.mmap(1)
+        await context.run(gather, area.pages, await fill(context.gms.mm, area.pages), always=True)
+        await _unload(context)
 
 
 async def _unload(context: GruContext) -> None:
