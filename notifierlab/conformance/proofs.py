@@ -19,7 +19,7 @@ from notifierlab.explore.prove import Disagreement, Prove
 from notifierlab.explore.run import run_once, RunSpec
 from notifierlab.explore.search import explore, rare_collections
 
-PROOF_RUNS: Final = 2_000
+PROOF_RUNS: Final = 1_000
 """How many runs a proof may take."""
 
 LOOK_RUNS: Final = 20

@@ -48,6 +48,9 @@ from notifierlab.report.table import table
 FIRST_RUNS: Final = 80
 """How many orders of each scenario are tried before any scenario gets more."""
 
+HUNT_SHARE: Final = 4
+"""Which part of the runs of a search the hunt for rare orders may take besides."""
+
 CALM_RUNS: Final = 3
 """In how many orders of each scenario an obligation must have been put to the test."""
 
@@ -321,8 +324,9 @@ def _judge_further(plan: Plan, variant: Variant, proofs: Proofs, *, beat: Callab
         if proof.broken:
             return Fate("caught", proof.broken, cell.name)
         alike = alike and proof == proofs[_key(cell)]
-    for strategy in ("bounded", "hunt"):
-        caught = _broken(plan, driver, plan.effort, beat, strategy, lambda cell: not proofs[_key(cell)].proved)
+    rare = replace(plan.effort, runs=-(-plan.effort.runs // HUNT_SHARE))
+    for strategy, effort in (("bounded", plan.effort), ("hunt", rare)):
+        caught = _broken(plan, driver, effort, beat, strategy, lambda cell: not proofs[_key(cell)].proved)
         if caught is not None:
             return caught
     return Fate("equivalent") if alike and ran else Fate("missed")
