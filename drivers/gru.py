@@ -153,17 +153,17 @@ class GruMmu(SharedState, MmuNotifier):
         """Return when no context can use a translation in `[start, end)`."""
         async with self.ms_asid_lock:
             if self.runs_anywhere():
-                await self.purge(start, end)
+                await self.purge(self.ms_asid, start, end)
             elif self.ms_asid:
                 # Nobody runs under the ASID: it is enough that nobody ever will again.
                 self.retire_asid()
 
-    async def purge(self, start: Va, end: Va) -> None:
-        """Have the hardware drop `[start, end)` of this mm's ASID, and wait until it did."""
+    async def purge(self, asid: int, start: Va, end: Va) -> None:
+        """Have the hardware drop `[start, end)` of `asid`, and wait until it did."""
         flush = await shadow.tlb_flush_begun(self.machine, self.name, start, end)
         async with self.chiplet.tgh_lock:
             for context in self.contexts_to_purge():
-                await self.chiplet.purge(context.cch, self.ms_asid, start, end)
+                await self.chiplet.purge(context.cch, asid, start, end)
         await shadow.tlb_flush_done(self.machine, self.name, flush, start, end)
 
     def contexts_to_purge(self) -> tuple[GruContext, ...]:
@@ -179,8 +179,10 @@ class GruMmu(SharedState, MmuNotifier):
     async def retire_contexts(self) -> None:
         """Take every context its ASID while it runs: its next miss shows none."""
         async with self.ms_asid_lock:
-            await self.purge(Va(0), events.ADDRESS_MAX)
+            # First the ASID: a drop-in that the purge does not catch would find it gone.
+            asid = self.ms_asid
             self.retire_asid()
+            await self.purge(asid, Va(0), events.ADDRESS_MAX)
 
     # --- dropping in (K 6.5) --------------------------------------------------------
 

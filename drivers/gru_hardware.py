@@ -38,10 +38,12 @@ class Cch:
     """A context's hardware: configuration (CCH), TLB, and the fault handle of its miss."""
 
     is_lab_object: ClassVar[bool] = True
-    __slots__ = ("_invalidated", "_left", "asid", "tlb")
+    __slots__ = ("_cached", "_invalidated", "_left", "asid", "tlb")
 
     def __init__(self, tlb: Tlb) -> None:
-        self.asid = 0
+        # What misses show, and under which ASID the TLB has what it has: not the same
+        # while instructions run whose ASID was taken away.
+        self.asid = self._cached = 0
         self.tlb = tlb
         tlb.running = False
         # Whether an invalidate came since the fault handle was read.
@@ -52,9 +54,9 @@ class Cch:
     def start(self, asid: int) -> None:
         """Run instructions under `asid`."""
         self._tell("WRITE")
-        if asid != self.asid:
-            self.retire()
-        self.asid = asid
+        if asid != self._cached:
+            self._leave()
+        self.asid = self._cached = asid
         self.tlb.running = True
 
     def stop(self) -> None:
@@ -62,11 +64,20 @@ class Cch:
         self.tlb.running = False
 
     def retire(self) -> None:
-        """Take the ASID away: what is cached under it matches no more, and no miss is answered."""
+        """Take the ASID away: no miss is answered any more, and what is cached will match nothing.
+
+        Instructions that run go on with what they have, until that is purged.
+        """
         self._tell("WRITE")
-        self._left[self.asid] = self.kept_under(self.asid)
         self.asid = 0
         self._invalidated = True
+        if not self.tlb.running:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Run under that ASID no more: the entries stay where they are, for whoever gets it."""
+        self._left[self._cached] = self.kept_under(self._cached)
+        self._cached = 0
         self.tlb.drop_all()
 
     def left_under(self, asid: int) -> tuple[Entry, ...]:
@@ -76,7 +87,7 @@ class Cch:
 
     def kept_under(self, asid: int) -> tuple[Entry, ...]:
         """What the TLB has under `asid` because of this context."""
-        now = self.tlb.entries.items() if asid == self.asid else ()
+        now = self.tlb.entries.items() if asid == self._cached else ()
         return (*self.left_under(asid), *(Entry(va, entry.page, entry.write) for va, entry in now))
 
     def match(self, entry: Entry) -> None:
@@ -123,7 +134,7 @@ class Cch:
         self._tell("WRITE")
         self._invalidated = True
         self._left[asid] = tuple(entry for entry in self.left_under(asid) if not start <= entry.va < end)
-        if asid == self.asid:
+        if asid == self._cached:
             self.tlb.drop_range(start, end)
 
     async def flush(self) -> None:

@@ -4,7 +4,8 @@ Every variant is run through the suite, the cheap searches first:
 
     1  few orders of every scenario          most are caught here
     2  the driver itself, once: in which scenarios can it be proved?
-    3  what is left: there the proof, in the others more orders, then a hunt for rare ones
+    3  what is left: the proof there, and in the others orders that differ (`dpor` shows none twice),
+       then a hunt for rare ones
 
 What becomes of a variant:
 
@@ -48,8 +49,9 @@ from notifierlab.report.table import table
 FIRST_RUNS: Final = 80
 """How many orders of each scenario are tried before any scenario gets more."""
 
-HUNT_SHARE: Final = 4
-"""Which part of the runs of a search the hunt for rare orders may take besides."""
+SHARES: Final = {"dpor": 2, "hunt": 4}
+"""How a scenario that cannot be proved is searched for what few orders have left: by which
+strategies, and with which part of the runs of a search."""
 
 CALM_RUNS: Final = 3
 """In how many orders of each scenario an obligation must have been put to the test."""
@@ -308,24 +310,26 @@ def _judge_first(plan: Plan, variant: Variant, *, beat: Callable[[], None]) -> F
 
 def _prove_own(plan: Plan, cell: Cell, *, beat: Callable[[], None]) -> Proof:
     """Try to prove the driver itself in a cell."""
-    return prove(request_for(cell, loaded(plan.driver), driver=None, beat=beat).resolve())
+    return prove(request_for(cell, loaded(plan.driver), driver=None, beat=beat).resolve(), runs=plan.effort.runs)
 
 
 def _judge_further(plan: Plan, variant: Variant, proofs: Proofs, *, beat: Callable[[], None]) -> Fate:
     """What becomes of one variant that few orders do not catch."""
     driver = _built(loaded(plan.driver), variant)
+    original = Path(file_of(driver)).read_text()
     alike, ran = True, False
     for cell, spec in _specs(plan, driver, beat, lambda cell: proofs[_key(cell)].proved):
         try:
-            proof = prove(spec)
-            ran = ran or (proof.proved and runs_a_changed_line(spec, variant, Path(file_of(driver)).read_text()))
+            # It may take a little more than the driver itself.
+            proof = prove(spec, runs=2 * plan.effort.runs)
+            ran = ran or (proof.proved and runs_a_changed_line(spec, variant, original))
         except LabError:
             return Fate("caught", "refused by the bench", cell.name)
         if proof.broken:
             return Fate("caught", proof.broken, cell.name)
         alike = alike and proof == proofs[_key(cell)]
-    rare = replace(plan.effort, runs=-(-plan.effort.runs // HUNT_SHARE))
-    for strategy, effort in (("bounded", plan.effort), ("hunt", rare)):
+    for strategy, share in SHARES.items():
+        effort = replace(plan.effort, runs=-(-plan.effort.runs // share))
         caught = _broken(plan, driver, effort, beat, strategy, lambda cell: not proofs[_key(cell)].proved)
         if caught is not None:
             return caught
