@@ -4,10 +4,11 @@ import pytest
 
 from drivers.gru import GruMmu
 from drivers.gru_context import Dropin, GruContext, InFlight
-from drivers.gru_hardware import ASID_FIRST, Chiplet
+from drivers.gru_hardware import ASID_FIRST, Cch, Chiplet
 from guests.scene import fill
 from notifierlab import Host, Mm, PAGE_SIZE, Va
 from notifierlab.events import (
+    BugHit,
     DriverFreed,
     DropinIgnored,
     NotifierAdded,
@@ -291,6 +292,73 @@ def test_asids_begin_anew_in_another_generation_and_skip_those_in_use() -> None:
         assert not context.tlb.entries
 
     assert len(play(scene).of(TlbDropped)) == 1
+
+
+async def loaded_with_a_page(host: Host, chiplet: Chiplet) -> tuple[GruContext, Va]:
+    mm = host.new_mm()
+    area = await mm.mmap(1)
+    await fill(mm, list(area.pages))
+    context = await open_context(mm, chiplet)
+    await context.read(area.start)
+    return context, area.start
+
+
+@pytest.mark.parametrize("purged", ["", "purge", "flush"])
+def test_an_asid_that_is_given_again_matches_what_the_tlb_has_kept_under_it(purged: str) -> None:
+    async def scene(host: Host) -> None:
+        chiplet = Chiplet(host)
+        context, va = await loaded_with_a_page(host, chiplet)
+        other, _ = await loaded_with_a_page(host, chiplet)
+        cch, asid = context.cch, context.cch.asid
+        cch.stop()
+        cch.retire()
+        assert not context.tlb.entries
+        if purged == "purge":
+            await chiplet.purge(cch, asid, va, Va(va + PAGE_SIZE))
+        elif purged == "flush":
+            await cch.flush()
+        page = other.tlb.entries[va].page
+        chiplet.start(other.cch, asid)
+        assert list(other.tlb.entries) == ([] if purged else [va])
+        assert purged or other.tlb.entries[va].page is not page
+
+    play(scene)
+
+
+def test_instructions_whose_asid_is_taken_go_on_until_it_is_purged() -> None:
+    async def scene(host: Host) -> None:
+        chiplet = Chiplet(host)
+        context, va = await loaded_with_a_page(host, chiplet)
+        cch, asid = context.cch, context.cch.asid
+        cch.retire()
+        assert (await cch.read_tfh(va, write=False)).asid == 0
+        assert list(context.tlb.entries) == [va]
+        await chiplet.purge(cch, 0, va, Va(va + PAGE_SIZE))
+        assert list(context.tlb.entries) == [va]
+        await chiplet.purge(cch, asid, va, Va(va + PAGE_SIZE))
+        assert not context.tlb.entries
+
+    play(scene)
+
+
+def test_a_context_that_is_given_back_twice_is_a_bug_that_is_reported() -> None:
+    async def scene(host: Host) -> None:
+        chiplet = Chiplet(host)
+        context, _ = await loaded_with_a_page(host, chiplet)
+        await chiplet.unassign(context)
+        await chiplet.unassign(context)
+
+    assert [event.where for event in play(scene).of(BugHit)] == ["gru_free_gru_context"]
+
+
+def test_a_context_that_is_given_back_while_it_runs_is_a_bug_that_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene(host: Host) -> None:
+        context, _ = await loaded_with_a_page(host, Chiplet(host))
+        monkeypatch.setattr(Cch, "stop", lambda _: None)
+        async with context.gms.mm.mmap_sem.read(), context.ts_ctxlock:
+            await context.unload()
+
+    assert [event.where for event in play(scene).of(BugHit)] == ["gru_unload_context"]
 
 
 def test_threads_wait_for_the_only_context() -> None:
