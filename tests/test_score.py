@@ -298,7 +298,14 @@ def test_what_is_not_proved_within_its_runs_has_no_facts() -> None:
     assert proofs.prove(spec, runs=3) == proofs.Proof()
 
 
-def further(monkeypatch: pytest.MonkeyPatch, driver: type[Any], *, own: proofs.Proof, ran: bool = True) -> Fate:
+def further(
+    monkeypatch: pytest.MonkeyPatch,
+    driver: type[Any],
+    *,
+    own: proofs.Proof,
+    ran: bool = True,
+    clean_by: tuple[str, ...] = ("dpor", "hunt"),
+) -> Fate:
     """What becomes of a variant that is `driver`, in a suite of one tiny scenario."""
     cell = Cell(scenario="tiny")
 
@@ -309,7 +316,9 @@ def further(monkeypatch: pytest.MonkeyPatch, driver: type[Any], *, own: proofs.P
     monkeypatch.setattr(score, "_built", lambda *_: driver)
     monkeypatch.setattr(score, "runs_a_changed_line", lambda *_: ran)
     variant = Variant("does otherwise", "D.access", 1, "")
-    return score._judge_further(Plan(driver="mirror"), variant, {(cell.profile, cell.name): own}, beat=lambda: None)
+    return score._judge_further(
+        Plan(driver="mirror"), variant, {(cell.profile, cell.name): score.Own(own, clean_by)}, beat=lambda: None
+    )
 
 
 def test_equivalent_is_what_is_proved_to_do_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -329,6 +338,23 @@ def test_what_never_ran_is_not_equivalent(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_driver_that_cannot_be_proved_has_no_equivalents(monkeypatch: pytest.MonkeyPatch) -> None:
     assert further(monkeypatch, AnswersOtherwise, own=proofs.Proof()).kind == "missed"
+
+
+def test_a_search_by_which_the_driver_itself_is_not_clean_says_nothing_of_a_variant(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    unproved = proofs.Proof()
+
+    assert further(monkeypatch, Raises, own=unproved) == Fate("caught", "driver-raised", "tiny")
+    assert further(monkeypatch, Raises, own=unproved, clean_by=()).kind == "missed"
+
+
+@pytest.mark.slow
+def test_two_that_steal_from_each_other_for_ever_are_no_fault_of_a_variant() -> None:
+    spec = Request(scenario="gru-steal", steps_max=1000).resolve()
+
+    assert score._searched(spec, Effort(runs=334), "dpor") == "livelock"
+    assert score._searched(spec, Effort(runs=20), "hunt") is None
 
 
 @pytest.mark.parametrize(("line", "ran"), [(2, True), (4, False)])

@@ -49,7 +49,7 @@ from notifierlab.report.table import table
 FIRST_RUNS: Final = 80
 """How many orders of each scenario are tried before any scenario gets more."""
 
-SHARES: Final = {"dpor": 2, "hunt": 4}
+SHARES: Final[Mapping[str, int]] = {"dpor": 3, "hunt": 5}
 """How a scenario that cannot be proved is searched for what few orders have left: by which
 strategies, and with which part of the runs of a search."""
 
@@ -190,7 +190,7 @@ def run_score(plan: Plan, *, progress: Callable[[Progress], None] | None = None)
         try:
             scoring.first()
             if scoring.open:
-                scoring.prove(cells)
+                scoring.know(cells)
                 scoring.further()
         except KeyboardInterrupt:
             # What is known by then is worth something: a score takes minutes.
@@ -203,13 +203,20 @@ def run_score(plan: Plan, *, progress: Callable[[Progress], None] | None = None)
         variants=tuple(made[number] for number in known),
         fates=tuple(scoring.fates[number] for number in known),
         left=len(made) - len(known),
-        proved=sum(proof.proved for proof in scoring.proofs.values()),
+        proved=sum(own.proof.proved for own in scoring.owns.values()),
         scenarios=len(cells),
     )
 
 
-Proofs = Mapping[tuple[str, str], Proof]
-"""What came of proving the driver itself, by profile and cell."""
+class Own(NamedTuple):
+    """What is known of the driver itself in a cell: its proof, and by which strategies it is clean if there is none."""
+
+    proof: Proof = Proof()
+    clean_by: tuple[str, ...] = ()
+
+
+Owns = Mapping[tuple[str, str], Own]
+"""What is known of the driver itself, by profile and cell."""
 
 
 class _Scoring:
@@ -219,7 +226,7 @@ class _Scoring:
         self, plan: Plan, children: Children, progress: Callable[[Progress], None] | None, made: Sequence[Variant]
     ) -> None:
         self.fates: dict[int, Fate] = {}
-        self.proofs: dict[tuple[str, str], Proof] = {}
+        self.owns: dict[tuple[str, str], Own] = {}
         self._plan = plan
         self._children = children
         self._progress = progress
@@ -236,17 +243,17 @@ class _Scoring:
         for number, answer in self._run(tasks, done=0):
             self.fates[number] = _fate(answer, self._plan)
 
-    def prove(self, cells: Sequence[Cell]) -> None:
-        """Prove the driver itself wherever that can be done."""
-        tasks = [Task(_prove_own, (self._plan, cell), f"the proof of {cell.name}") for cell in cells]
+    def know(self, cells: Sequence[Cell]) -> None:
+        """Prove the driver itself wherever that can be done; in the other cells see by which strategies it is clean."""
+        tasks = [Task(_know, (self._plan, cell), f"the proof of {cell.name}") for cell in cells]
         for number, answer in self._run(tasks, done=len(self.fates) - len(self.open)):
-            self.proofs[_key(cells[number])] = value_of(answer, self._plan, tasks[number].about)
+            self.owns[_key(cells[number])] = value_of(answer, self._plan, tasks[number].about)
 
     def further(self) -> None:
         """Judge those that nothing has caught in more orders, and prove them where the driver can be."""
         numbers = self.open
         done = len(self._made) - len(numbers)
-        tasks = [Task(_judge_further, (self._plan, self._made[n], self.proofs), f"variant {n}") for n in numbers]
+        tasks = [Task(_judge_further, (self._plan, self._made[n], self.owns), f"variant {n}") for n in numbers]
         for number, answer in self._run(tasks, done=done):
             self.fates[numbers[number]] = _fate(answer, self._plan)
 
@@ -308,17 +315,26 @@ def _judge_first(plan: Plan, variant: Variant, *, beat: Callable[[], None]) -> F
     return _broken(plan, driver, Effort(bound=1, runs=FIRST_RUNS), beat) or _untested(plan, driver, beat) or OPEN
 
 
-def _prove_own(plan: Plan, cell: Cell, *, beat: Callable[[], None]) -> Proof:
-    """Try to prove the driver itself in a cell."""
-    return prove(request_for(cell, loaded(plan.driver), driver=None, beat=beat).resolve(), runs=plan.effort.runs)
+def _know(plan: Plan, cell: Cell, *, beat: Callable[[], None]) -> Own:
+    """Try to prove the driver itself in a cell, or else search it as its variants will be."""
+    spec = request_for(cell, loaded(plan.driver), driver=None, beat=beat).resolve()
+    proof = prove(spec, runs=plan.effort.runs)
+    if proof.proved:
+        return Own(proof)
+    # Not all orders are fair: where two can steal from each other for ever, `dpor` finds that.
+    return Own(proof, tuple(each for each in SHARES if _searched(spec, _share(plan, each), each) is None))
 
 
-def _judge_further(plan: Plan, variant: Variant, proofs: Proofs, *, beat: Callable[[], None]) -> Fate:
+def _share(plan: Plan, strategy: str) -> Effort:
+    return replace(plan.effort, runs=-(-plan.effort.runs // SHARES[strategy]))
+
+
+def _judge_further(plan: Plan, variant: Variant, owns: Owns, *, beat: Callable[[], None]) -> Fate:
     """What becomes of one variant that few orders do not catch."""
     driver = _built(loaded(plan.driver), variant)
     original = Path(file_of(driver)).read_text()
     alike, ran = True, False
-    for cell, spec in _specs(plan, driver, beat, lambda cell: proofs[_key(cell)].proved):
+    for cell, spec in _specs(plan, driver, beat, lambda cell: owns[_key(cell)].proof.proved):
         try:
             # It may take a little more than the driver itself.
             proof = prove(spec, runs=2 * plan.effort.runs)
@@ -327,10 +343,13 @@ def _judge_further(plan: Plan, variant: Variant, proofs: Proofs, *, beat: Callab
             return Fate("caught", "refused by the bench", cell.name)
         if proof.broken:
             return Fate("caught", proof.broken, cell.name)
-        alike = alike and proof == proofs[_key(cell)]
-    for strategy, share in SHARES.items():
-        effort = replace(plan.effort, runs=-(-plan.effort.runs // share))
-        caught = _broken(plan, driver, effort, beat, strategy, lambda cell: not proofs[_key(cell)].proved)
+        alike = alike and proof == owns[_key(cell)].proof
+    for strategy in SHARES:
+
+        def tells(cell: Cell, strategy: str = strategy) -> bool:
+            return strategy in owns[_key(cell)].clean_by
+
+        caught = _broken(plan, driver, _share(plan, strategy), beat, strategy, tells)
         if caught is not None:
             return caught
     return Fate("equivalent") if alike and ran else Fate("missed")
@@ -380,16 +399,21 @@ def _broken(
 ) -> Fate | None:
     """The first scenario in which a rule is broken."""
     for cell, spec in _specs(plan, driver, beat, wanted):
-        chosen = make_strategy(strategy, bound=effort.bound, seed=0)
-        try:
-            result = explore(spec, chosen, runs=effort.runs, rules=_EVERY_RULE, shrinking=False, repeat_every=0)
-        except LabError:
+        by = _searched(spec, effort, strategy)
+        if by is not None:
             _CATCHES[cell.name] = _CATCHES.get(cell.name, 0) + 1
-            return Fate("caught", "refused by the bench", cell.name)
-        if result.findings:
-            _CATCHES[cell.name] = _CATCHES.get(cell.name, 0) + 1
-            return Fate("caught", result.findings[0].violation.rule, cell.name)
+            return Fate("caught", by, cell.name)
     return None
+
+
+def _searched(spec: RunSpec, effort: Effort, strategy: str) -> str | None:
+    """What a search finds to be wrong."""
+    chosen = make_strategy(strategy, bound=effort.bound, seed=0)
+    try:
+        result = explore(spec, chosen, runs=effort.runs, rules=_EVERY_RULE, shrinking=False, repeat_every=0)
+    except LabError:
+        return "refused by the bench"
+    return result.findings[0].violation.rule if result.findings else None
 
 
 _TESTED: dict[Plan, set[str]] = {}
