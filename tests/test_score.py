@@ -158,6 +158,12 @@ def test_to_bind_a_constant_sooner_or_later_is_no_mistake() -> None:
     assert [each for each in variants(text.format("self.dirty"), SWITCHES) if each.what == "swaps two"]
 
 
+def test_a_callback_that_is_one_call_is_ignored_once() -> None:
+    text = "class Driver:\n    async def release(self, mm):\n        await self.drop()\n"
+
+    assert [each.what for each in variants(text, SWITCHES)] == ["ignores the callback"]
+
+
 def test_a_method_that_only_code_of_another_profile_calls_is_left_alone() -> None:
     text = (
         "class Driver:\n    async def go(self):\n        if self.profile.kvm_no_release:\n            self.other()\n\n"

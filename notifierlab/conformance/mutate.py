@@ -143,7 +143,7 @@ class _Maker:
 
     def mistakes(self, function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Mistake]:
         """Every mistake in one function."""
-        body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+        body = _body(function)
         if not body:
             return
         if function.name in CALLBACKS and not (len(body) == 1 and isinstance(body[0], ast.Return)):
@@ -192,6 +192,9 @@ class _Maker:
                 yield from self._in_expression(expression)
 
     def _left_out(self, statement: ast.stmt, function: ast.AST) -> Iterator[Mistake]:
+        if _is_all_of_a_callback(statement, function):
+            # The callback is ignored: that is made already.
+            return
         if isinstance(statement, _SIMPLE) and not (bound(statement) & read_elsewhere(function, statement)):
             yield "leaves it out", statement, [self._put(statement, statement, "pass")]
 
@@ -393,3 +396,15 @@ class _Maker:
 
     def _at(self, line: int, column: int) -> int:
         return self._begins[line - 1] + len(self._lines[line - 1].encode()[:column].decode())
+
+
+def _body(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.stmt]:
+    """What stands in a function behind its docstring."""
+    return function.body[1:] if ast.get_docstring(function) is not None else function.body
+
+
+def _is_all_of_a_callback(statement: ast.stmt, function: ast.AST) -> bool:
+    """Whether a callback does nothing but one call."""
+    if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) or function.name not in CALLBACKS:
+        return False
+    return isinstance(statement, ast.Expr) and _body(function) == [statement]
