@@ -331,20 +331,19 @@ class KvmMmu(SharedState, MmuNotifier):
 
     async def unmap(self, start: Va, end: Va) -> bool:
         """Drop what the guest maps of `[start, end)`; tell whether TLBs must be flushed."""
-        flush = False
-        for slot in self.memslots:
-            for va in self.sptes.mapped(Va(max(start, slot.start)), Va(min(end, slot.end))):
-                await self.zap(va)
-                flush = True
-        return flush
+        gone = [
+            va for slot in self.memslots for va in self.sptes.mapped(Va(max(start, slot.start)), Va(min(end, slot.end)))
+        ]
+        for va in gone:
+            await self.zap(va)
+        return bool(gone)
 
     async def zap(self, va: Va) -> None:
         """Drop one entry, and tell the host's page what the guest did with it."""
         # Model: the entry goes before its page reference, which 2.6.27 did the other way
         # round; nobody can tell while the host has a reference of its own.
         spte = await self.sptes.clear(va)
-        if spte is None:
-            return
+        assert spte is not None, "entries come and go under mmu_lock"
         spte.page.referenced = spte.page.referenced or spte.accessed
         self.mark_host_page_dirty(spte)
         if self.pinned:

@@ -145,8 +145,9 @@ HOLES: Final[dict[str, Hole]] = {
     ),
     "gru_ignores_register_error": Hole(
         "ee5b8feca3 (2.6.27-rc2), fixed by 7f2251b1bc (2.6.33-rc1)",
+        # A further context of the mm registers a second object of the same name, which outlives the first.
         "After -EINTR or -ENOMEM GRU drops in translations of which no notification will ever reach it.",
-        ("unregistered-driver-maps", "mm-pin", "write-without-permission", *USE_AFTER_FREE),
+        ("unregistered-driver-maps", "mm-pin", "call-after-unregister", "write-without-permission", *USE_AFTER_FREE),
     ),
     "gru_release_without_flush": Hole(
         "ee5b8feca3 (2.6.27-rc2), open at least until 2.6.35",
