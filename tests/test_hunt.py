@@ -138,6 +138,18 @@ def test_a_hunt_has_every_strategy_take_part() -> None:
     assert all(f" by {name}" in hunt.covered() for name in ARMS)
 
 
+@pytest.mark.parametrize("name", ["kvm-forgets-count", "kvm-forgets-seq", "kvm-forgets-put", "kvm-lowers-count-first"])
+def test_what_lies_near_the_beginning_of_dpor_a_hunt_finds_whatever_its_seed(name: str) -> None:
+    mutant = catalogue.mutant(name)
+    spec = Request(scenario=mutant.scenario, mutants=(name,)).resolve()
+    alone = explore(spec, "dpor", rules=mutant.rules, shrinking=False, repeat_every=0, audit_every=0)
+    assert alone.runs <= 5
+    for seed in range(0, 4000, 1000):
+        result = explore(spec, "hunt", seed=seed, runs=40, rules=mutant.rules, shrinking=False, repeat_every=0)
+        assert result.verdict == "violated"
+        assert result.runs <= SLICE_RUNS + alone.runs
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in STRATEGIES if name not in ("bounded", "random")])
 def test_every_strategy_can_search_every_scenario(name: str) -> None:

@@ -11,7 +11,7 @@ Runs are counted, not seconds, so that a search repeats.
 from typing import Final, TYPE_CHECKING
 
 from notifierlab.explore.estimate import Position
-from notifierlab.explore.hunt import Hunt
+from notifierlab.explore.hunt import ARMS_AFTER_DPOR, Hunt
 from notifierlab.explore.prove import Prove
 from notifierlab.explore.strategies import Bounded
 from notifierlab.machine.sched import Machine
@@ -39,7 +39,7 @@ class Auto:
         self.runs_max = RUNS if runs is None else runs
         self.near = Bounded(NEAR)
         self.proof = Prove()
-        self.hunt = Hunt(seed)
+        self.hunt = Hunt(seed, ARMS_AFTER_DPOR)
         self._stage: Stage = self.near
         self._runs = 0
 
