@@ -80,7 +80,7 @@ FORGOTTEN = {
     "a page lock": ("page1.lock", "reclaim-vs-exit", "", 309),
     "what is free": ("rule:life", "truncate-lock-break", "unmap-without-window", 309),
     "shadow entries, to the rules": ("rule:sptes", "unregister-vs-munmap", "kvm-start-never-clears", 54),
-    "tags": ("rule:tags", "two-registrations", "unwind-forgets-locks", 220),
+    "tags": ("rule:tags", "two-registrations", "unwind-forgets-tags", 2883),
     "TLBs, to the rules": ("rule:tlb", "dirty-log-flush-vs-madvise", "kvm-flushes-after-unlock", 184),
 }
 
