@@ -7,7 +7,7 @@ only, so that there may be many; `whole_orders` follows all.
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from notifierlab.machine.access import Access, Mode, mode_of_put
+from notifierlab.machine.access import Access, Mode
 from tests.trace_programs import CELLS, ordered, Program, Steps, Trace
 
 
@@ -243,10 +243,10 @@ def _ref_moves(state: _State, me: str, verb: str) -> Iterator[tuple[Touched, _St
     if verb == "let":
         left = list(holders)
         left.remove(mine)
-        mode = Mode.ADD if count > 1 else Mode.WRITE
-        yield (Access("refs", mode), Access("last", mode_of_put(count - 1))), state._replace(holders=tuple(left))
+        mode, last = {1: (Mode.WRITE, Mode.WRITE), 2: (Mode.ADD, Mode.PUT_LEAVES_ONE)}.get(count, (Mode.ADD, Mode.PUT))
+        yield (Access("refs", mode), Access("refs.last", last)), state._replace(holders=tuple(left))
         return
-    sees = (Access("last", Mode.READ),) if verb == "find" else ()
+    sees = (Access("refs.last", Mode.READ),) if verb == "find" else ()
     mode = Mode.ADD if count else Mode.READ
     yield (Access("refs", mode), *sees), state._replace(holders=(*holders, mine) if count else holders)
 

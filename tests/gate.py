@@ -30,7 +30,7 @@ MASKED: dict[type[Event], tuple[str, ...]] = {
 COUNTS = ("users_count",)
 """Atomic fields that count references, like those."""
 
-LAST = (".last", ".last_user")
+LAST = ".last"
 
 
 @dataclass

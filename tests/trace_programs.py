@@ -30,7 +30,7 @@ knows all there are.
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from notifierlab.machine.access import Access, conflicts, Mode, mode_of_put, Step
+from notifierlab.machine.access import Access, conflicts, Mode, Step
 from notifierlab.machine.carriers import BareMachine
 from notifierlab.machine.locks import Rcu, RwSem, SpinLock, WaitQueue
 from notifierlab.machine.sched import Machine
@@ -218,14 +218,11 @@ class _World:
         if me in self.refs:
             await self.machine.step()
             self.refs.remove(me)
-            left = len(self.refs)
-            self.machine.touch("refs", Mode.ADD if left else Mode.WRITE)
-            self.machine.touch("last", mode_of_put(left))
+            self.machine.touch_put("refs", len(self.refs))
 
     async def do_find(self, _: str) -> None:
         await self.machine.step()
-        self.machine.touch("refs", Mode.ADD if self.refs else Mode.READ)
-        self.machine.touch("last", Mode.READ)
+        self.machine.touch_get_unless_zero("refs", len(self.refs))
         if self.refs:
             self.refs.append(self.machine.current.name)
 

@@ -18,6 +18,7 @@ from notifierlab.machine.sched import Machine
 
 if TYPE_CHECKING:
     from notifierlab.explore.run import RunResult, RunSpec
+    from notifierlab.explore.search import Levels
 
 RUNS: Final = 20_000
 """How many runs the three have together, unless it is said: on the host some one or two minutes."""
@@ -87,16 +88,8 @@ class Auto:
         """Say what is proved, or else what each stage has executed."""
         if self.proof.proved:
             return self.proof.covered()
-        if self.near.exhausted:
-            return f"all {self._near()}"
-        whole = self.near.finished > NEAR
-        which = f"all with at most {NEAR} preemption or fault" if whole else "fewest preemptions first"
-        parts = [f"near by: {self._near()}, {which}"]
-        if self._stage is not self.near:
-            parts.append(f"towards a proof: {self.proof.covered()}")
-        if self._stage is self.hunt:
-            parts.append(f"hunting: {self.hunt.covered()}")
-        return "; ".join(parts)
+        proof = "" if self._stage is self.near else self.proof.covered()
+        return in_stages(self.near, proof, self.hunt.covered() if self._stage is self.hunt else "")
 
     def counted(self) -> tuple[int, int]:
         """Return how many orders that differ were executed for the proof, and how many states visited."""
@@ -106,6 +99,18 @@ class Auto:
         """Say how far the current stage is."""
         return None if isinstance(self._stage, Hunt) else self._stage.progress()
 
-    def _near(self) -> str:
-        count = sum(self.near.counts)
-        return f"{count} order" + ("" if count == 1 else "s")
+
+def in_stages(near: "Levels", proof: str, hunt: str) -> str:
+    """Say which orders each stage has executed; `proof` and `hunt` are what those say, or empty if not come to."""
+    count = sum(near.counts)
+    orders = f"{count} order" + ("" if count == 1 else "s")
+    if near.exhausted:
+        return f"all {orders}"
+    whole = near.finished > NEAR
+    which = f"all with at most {NEAR} preemption or fault" if whole else "fewest preemptions first"
+    parts = [f"near by: {orders}, {which}"]
+    if proof:
+        parts.append(f"towards a proof: {proof}")
+    if hunt:
+        parts.append(f"hunting: {hunt}")
+    return "; ".join(parts)

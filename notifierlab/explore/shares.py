@@ -27,16 +27,35 @@ ANY: Final = 1 << 30
 class Shares:
     """The portions of a search, and what is known of it as far as they were learnt.
 
-    `hangs_on_what_is_learnt` says which portions there are depends on when others are
-    learnt; `proved`, `traces`, `states`, `levels` and `runs_max` are as a search has them.
+    `proved`, `traces`, `states`, `levels` and `runs_max` are as a search has them.
     """
 
-    hangs_on_what_is_learnt = False
-    levels: Levels | None = None
-    proved = False
     runs_max: int | None = None
-    traces: int | None = None
-    states: int | None = None
+
+    @property
+    def hangs_on_what_is_learnt(self) -> bool:
+        """Whether it depends on when others are learnt which portions there are."""
+        return False
+
+    @property
+    def levels(self) -> Levels | None:
+        """What is known by levels."""
+        return None
+
+    @property
+    def proved(self) -> bool:
+        """Whether no order was left untried, and that is a proof."""
+        return False
+
+    @property
+    def traces(self) -> int | None:
+        """How many orders that differ were executed."""
+        return None
+
+    @property
+    def states(self) -> int | None:
+        """How many states were visited."""
+        return None
 
     def next_portion(self) -> Portion | None:
         """Return the next portion; None if there is none as long as no more is learnt."""
@@ -87,7 +106,7 @@ class ByLevels(Shares):
         self._portions = self._of_level(iter([b""]))
 
     @property
-    def levels(self) -> Levels:  # type: ignore[override]
+    def levels(self) -> Levels:
         """What is known by levels."""
         return self
 
@@ -162,7 +181,7 @@ class BySeeds(Shares):
         )
 
     @property
-    def proved(self) -> bool:  # type: ignore[override]
+    def proved(self) -> bool:
         """Whether one of them left no order untried."""
         return bool(self._proof)
 
@@ -204,12 +223,12 @@ class ByOrders(Shares):
         self._made = 0
 
     @property
-    def proved(self) -> bool:  # type: ignore[override]
+    def proved(self) -> bool:
         """Whether every order that differs was executed."""
         return self._tree.proved
 
     @property
-    def traces(self) -> int:  # type: ignore[override]
+    def traces(self) -> int:
         """How many orders were executed that differ."""
         return self._tree.traces
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from notifierlab.explore.auto import Auto, NEAR, NEAR_RUNS, PROOF_RUNS, RUNS as AUTO_RUNS
+from notifierlab.explore.auto import Auto, in_stages, NEAR, NEAR_RUNS, PROOF_RUNS, RUNS as AUTO_RUNS
 from notifierlab.explore.dpor import Dpor
 from notifierlab.explore.hunt import Hunt, Restarts
 from notifierlab.explore.menu import make_strategy
@@ -11,7 +11,7 @@ from notifierlab.explore.portion import Part, Portion, Visited
 from notifierlab.explore.prove import model_of, Prove
 from notifierlab.explore.run import RunSpec
 from notifierlab.explore.sampling import Sampler
-from notifierlab.explore.search import Cut, orders, RUNS_MAX
+from notifierlab.explore.search import Cut, RUNS_MAX
 from notifierlab.explore.shares import ANY, ByLevels, ByOrders, BySeeds, Shares
 from notifierlab.explore.states import States
 from notifierlab.explore.strategies import Bounded, RandomWalk
@@ -69,12 +69,12 @@ class Proof(ByOrders):
         self._visited = Visited(0, False, False, "no state")
 
     @property
-    def proved(self) -> bool:  # type: ignore[override]
+    def proved(self) -> bool:
         """Whether all orders were executed that differ, or all states visited."""
         return super().proved or self._visited.proved
 
     @property
-    def states(self) -> int:  # type: ignore[override]
+    def states(self) -> int:
         """How many states were visited, by the last portion that did."""
         return self._visited.states
 
@@ -131,28 +131,28 @@ class Stages(Shares):
         self.runs_max = self._runs_max = runs
         self._near = ByLevels(NEAR)
         self._proof = Proof(model)
-        self._hunt = BySeeds("hunt", seed, runs, HUNT_RUNS)
+        self._hunt = BySeeds(Hunt.name, seed, runs, HUNT_RUNS)
         self._stage: Shares = self._near
         self._runs = 0
         self._in_hunt = 0
 
     @property
-    def hangs_on_what_is_learnt(self) -> bool:  # type: ignore[override]
+    def hangs_on_what_is_learnt(self) -> bool:
         """Whether the portions of the current stage do."""
         return self._stage.hangs_on_what_is_learnt
 
     @property
-    def proved(self) -> bool:  # type: ignore[override]
+    def proved(self) -> bool:
         """Whether one of them left no order untried."""
         return self._near.exhausted or self._proof.proved or self._hunt.proved
 
     @property
-    def traces(self) -> int:  # type: ignore[override]
+    def traces(self) -> int:
         """How many orders that differ were executed for the proof."""
         return self._proof.traces
 
     @property
-    def states(self) -> int:  # type: ignore[override]
+    def states(self) -> int:
         """How many states were visited for the proof."""
         return self._proof.states
 
@@ -199,15 +199,5 @@ class Stages(Shares):
     def covered(self, runs: int, cut: Cut) -> str:
         if self._proof.proved:
             return self._proof.covered(runs, cut)
-        near = orders(sum(self._near.counts))
-        if self._near.exhausted:
-            return f"all {near}"
-        which = (
-            f"all with at most {NEAR} preemption or fault" if self._near.finished > NEAR else "fewest preemptions first"
-        )
-        parts = [f"near by: {near}, {which}"]
-        if self._stage is not self._near:
-            parts.append(f"towards a proof: {self._proof.covered(runs, cut)}")
-        if self._stage is self._hunt:
-            parts.append(f"hunting: {self._hunt.covered(self._in_hunt, cut)}")
-        return "; ".join(parts)
+        proof = "" if self._stage is self._near else self._proof.covered(runs, cut)
+        return in_stages(self._near, proof, self._hunt.covered(self._in_hunt, cut) if self._stage is self._hunt else "")

@@ -161,8 +161,3 @@ def _passed(touched: tuple[Access, ...], name: str, drop: Mode) -> tuple[Access,
             put = [Access(name, come_to) if access == (name, take) else access for access in touched]
             return tuple(access for access in put if access not in gone)
     return touched
-
-
-def mode_of_put(left: int) -> Mode:
-    """Return how a put touches who comes last, when so many references are left."""
-    return Mode.PUT if left > 1 else Mode.PUT_LEAVES_ONE if left == 1 else Mode.WRITE

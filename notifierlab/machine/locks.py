@@ -378,7 +378,7 @@ class Rcu:
         """rcu_read_unlock."""
         task = self.machine.current
         task.rcu_depth -= 1
-        if not task.rcu_depth:
+        if not task.rcu_depth and self.machine.recording:
             self.machine.touch(_section_of(task, task.rcu_section), Mode.FIRST)
         self.machine.emit(RcuReadLeft)
 
@@ -395,7 +395,7 @@ class Rcu:
             return tuple(task.name for task, section in begun if _is_open(task, section))
 
         def over() -> bool:
-            for task, section in begun:
+            for task, section in begun if machine.recording else ():
                 # Who ended in the midst of a section is out of it.
                 left = task.done and task.rcu_depth and task.rcu_section == section
                 machine.touch(f"end of {task.name}" if left else _section_of(task, section), Mode.AFTER)

@@ -141,6 +141,20 @@ class Recording(Declaring):
         if self.recording:
             self._into.append(ACCESSES[name, mode])
 
+    def touch_put(self, count: str, left: int) -> None:
+        """Record that one of the references counted by `count` was dropped, so that `left` are left."""
+        self.touch(count, Mode.ADD if left > 0 else Mode.WRITE)
+        # Who puts before whom matters for the sake of the last one alone.
+        self.touch(f"{count}.last", Mode.PUT if left > 1 else Mode.PUT_LEAVES_ONE if left == 1 else Mode.WRITE)
+
+    def touch_get_unless_zero(self, count: str, before: int) -> None:
+        """Record that somebody took a reference, if there was one, who did not know whether there was.
+
+        So a put, which might be the last one, must not change places with it.
+        """
+        self.touch(count, Mode.ADD if before > 0 else Mode.READ)
+        self.touch(f"{count}.last", Mode.READ)
+
     def want(self, name: str, mode: Mode) -> None:
         """Say what the next step of the current task touches first: a lock it waits for."""
         if self.recording:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, cast, Final, Generic, Literal, overload, TypeVar
 
 from notifierlab import events
-from notifierlab.machine.access import Mode, mode_of_put
+from notifierlab.machine.access import Mode
 from notifierlab.machine.sched import LabError, Machine
 
 T = TypeVar("T")
@@ -68,8 +68,7 @@ class Atomic(Generic[T]):
         """atomic_inc_not_zero: take a reference unless there is none any more; tell whether it was taken."""
         await self._machine.step()
         before = self._value
-        self._touch(Mode.ADD if before else Mode.READ)
-        self._touch_last(Mode.READ)
+        self._machine.touch_get_unless_zero(f"{self._owner}.{self._field}", before)
         if before:
             self._count(before + 1)
         else:
@@ -83,8 +82,7 @@ class Atomic(Generic[T]):
         """
         await self._machine.step()
         left = self._value - 1
-        self._touch(Mode.ADD if left > 0 else Mode.WRITE)
-        self._touch_last(mode_of_put(left))
+        self._machine.touch_put(f"{self._owner}.{self._field}", left)
         self._count(left)
         return left == 0
 
@@ -110,10 +108,6 @@ class Atomic(Generic[T]):
     def _touch(self, mode: Mode) -> None:
         if self._machine.recording:
             self._machine.touch(f"{self._owner}.{self._field}", mode)
-
-    def _touch_last(self, mode: Mode) -> None:
-        if self._machine.recording:
-            self._machine.touch(f"{self._owner}.{self._field}.last", mode)
 
 
 class _Field:

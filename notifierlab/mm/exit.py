@@ -13,7 +13,7 @@ The order of exit_mmap (K 1.6), without mmap_sem, for nobody has the mm any more
 """
 
 from notifierlab.events import ExitBegun, ExitDone, MmUsersChanged
-from notifierlab.machine.access import Mode, mode_of_put
+from notifierlab.machine.access import Mode
 from notifierlab.machine.watched import bare, put_bare
 from notifierlab.mm.registration import mmdrop, mmu_notifier_release
 from notifierlab.mm.unmap import unmap_all
@@ -27,19 +27,18 @@ async def mmget(mm: MmStruct) -> None:
     users = bare(mm, "mm_users")
     if users <= 0:
         mm.host.machine.bug("mmget", f"{mm.name} has no users any more", mm.name)
-    _add_users(mm, 1, Mode.ADD if users > 0 else Mode.WRITE)
+    mm.host.machine.touch(_users_of(mm), Mode.ADD if users > 0 else Mode.WRITE)
+    _set_users(mm, users + 1)
 
 
 async def mmget_not_zero(mm: MmStruct) -> bool:
     """get_task_mm: become a user, unless the mm is dying already."""
     await mm.host.machine.step()
-    if bare(mm, "mm_users") <= 0:
-        _touch(mm, "mm_users", Mode.READ)
-        _touch(mm, "last_user", Mode.READ)
-        return False
-    _add_users(mm, 1, Mode.ADD)
-    _touch(mm, "last_user", Mode.READ)
-    return True
+    users = bare(mm, "mm_users")
+    mm.host.machine.touch_get_unless_zero(_users_of(mm), users)
+    if users > 0:
+        _set_users(mm, users + 1)
+    return bool(users > 0)
 
 
 async def mmput(mm: MmStruct) -> None:
@@ -47,24 +46,20 @@ async def mmput(mm: MmStruct) -> None:
     mm.host.machine.might_sleep("mmput")
     await mm.host.machine.step()
     left = bare(mm, "mm_users") - 1
-    _add_users(mm, -1, Mode.ADD if left > 0 else Mode.WRITE)
-    _touch(mm, "last_user", mode_of_put(left))
+    mm.host.machine.touch_put(_users_of(mm), left)
+    _set_users(mm, left)
     if left == 0:
         await exit_mmap(mm)
         await mmdrop(mm)
 
 
-def _add_users(mm: MmStruct, n: int, mode: Mode) -> None:
-    _touch(mm, "mm_users", mode)
-    users = bare(mm, "mm_users") + n
+def _set_users(mm: MmStruct, users: int) -> None:
     put_bare(mm, "mm_users", users)
     mm.host.machine.emit(MmUsersChanged, mm.name, users)
 
 
-def _touch(mm: MmStruct, field: str, mode: Mode) -> None:
-    machine = mm.host.machine
-    if machine.recording:
-        machine.touch(f"{mm.name}.{field}", mode)
+def _users_of(mm: MmStruct) -> str:
+    return f"{mm.name}.mm_users"
 
 
 async def exit_mmap(mm: MmStruct) -> None:

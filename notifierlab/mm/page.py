@@ -18,7 +18,7 @@ Model: a frame is handed out cleared, and no allocation fails.
 from typing import ClassVar, Final, NamedTuple
 
 from notifierlab.events import PageAllocated, PageDirtied, PageFreed, PageGot, PagePut
-from notifierlab.machine.access import Mode, mode_of_put
+from notifierlab.machine.access import Mode
 from notifierlab.machine.locks import BitLock
 from notifierlab.machine.sched import Machine
 from notifierlab.machine.watched import bare, put_bare, watch, Watched
@@ -143,18 +143,19 @@ class Memory:
         before = self._refs(page)
         if before <= 0:
             self.machine.bug("get_page", "reference taken on a free page", f"pfn {page.pfn}")
-        self._count(page, before + 1, Mode.ADD if before > 0 else Mode.WRITE)
+        if self.machine.recording:
+            self.machine.touch(_refs_of(page), Mode.ADD if before > 0 else Mode.WRITE)
+        self._set_refs(page, before + 1)
         self.machine.emit(PageGot, page.pfn, before + 1, holder)
 
     async def get_unless_zero(self, page: Page, holder: str) -> bool:
         """get_page_unless_zero: for callers who found the page without a reference."""
         await self.machine.step()
         before = self._refs(page)
-        # Whoever takes one this way need not know that the page is not free: so a put, which
-        # might be the last one, must not change places with it.
-        self._count(page, before + 1 if before else 0, Mode.ADD if before else Mode.READ)
-        self._touch_last(page, Mode.READ)
+        if self.machine.recording:
+            self.machine.touch_get_unless_zero(_refs_of(page), before)
         if before:
+            self._set_refs(page, before + 1)
             self.machine.emit(PageGot, page.pfn, before + 1, holder)
         return bool(before)
 
@@ -163,12 +164,13 @@ class Memory:
         await self.machine.step()
         left = self._refs(page) - 1
         if left < 0:
-            self._count(page, left + 1, Mode.WRITE)
+            self.machine.touch(_refs_of(page), Mode.WRITE)
             self.machine.bug("put_page", "reference dropped on a free page", f"pfn {page.pfn}")
             return False
         # Whoever takes one knows that the page is held, so that may come before or after.
-        self._count(page, left, Mode.ADD if left else Mode.WRITE)
-        self._touch_last(page, mode_of_put(left))
+        if self.machine.recording:
+            self.machine.touch_put(_refs_of(page), left)
+        self._set_refs(page, left)
         self.machine.emit(PagePut, page.pfn, left, holder)
         if left == 0:
             self._free(page)
@@ -184,14 +186,14 @@ class Memory:
         if page.refs != refs:
             return False
         page.refs = 0
-        self._touch_last(page, Mode.WRITE)
+        self.machine.touch(f"{_refs_of(page)}.last", Mode.WRITE)
         return True
 
     def unfreeze_refs(self, page: Page, refs: int) -> None:
         """page_unfreeze_refs: the inverse of `freeze_refs`."""
         assert page.refs == 0
         page.refs = refs
-        self._touch_last(page, Mode.WRITE)
+        self.machine.touch(f"{_refs_of(page)}.last", Mode.WRITE)
 
     async def free_frozen(self, page: Page, *holders: str) -> None:
         """Free a frozen page: the references of `holders` are dropped in one go."""
@@ -216,16 +218,11 @@ class Memory:
     def _refs(self, page: Page) -> int:
         return bare(page, "refs") if self.machine.recording else page.refs
 
-    def _count(self, page: Page, refs: int, mode: Mode) -> None:
+    def _set_refs(self, page: Page, refs: int) -> None:
         if self.machine.recording:
-            self.machine.touch(f"page{page.pfn}.refs", mode)
             put_bare(page, "refs", refs)
         else:
             page.refs = refs
-
-    def _touch_last(self, page: Page, mode: Mode) -> None:
-        if self.machine.recording:
-            self.machine.touch(f"page{page.pfn}.last", mode)
 
     def _new_frame(self) -> Page:
         cpu = self.machine.current.index
@@ -245,3 +242,7 @@ class Memory:
         page.dirty = page.referenced = page.isolated = False
         self._freelists.setdefault(self.machine.current.index, []).append(page)
         self.machine.emit(PageFreed, page.pfn, page.gen)
+
+
+def _refs_of(page: Page) -> str:
+    return f"page{page.pfn}.refs"
