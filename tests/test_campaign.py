@@ -269,7 +269,7 @@ def test_a_search_for_orders_that_differ_ends_with_its_budget_to_the_run(monkeyp
 
 
 def test_shared_state_that_nobody_records_is_found_by_whoever_searches() -> None:
-    what = quest(Request(scenario="tests/wrong_use.py:shares_in_secret"), "dpor")
+    what = quest(Request(scenario="tests/test_audit.py:closed_over"), "dpor")
     with pytest.raises(LabError, match="the bench saw nothing of it"):
         campaign(what, Limits(bound=0, seed=0), Here(), shrinking=False)
 

@@ -11,6 +11,7 @@ from guests.scenarios.yardstick import MUTANTS, yardstick
 from notifierlab.explore import dpor, happens, planning, wakeup
 from notifierlab.explore.dpor import Dpor
 from notifierlab.explore.happens import Taken
+from notifierlab.explore.hunt import Restarts
 from notifierlab.explore.races import Race, Races
 from notifierlab.explore.run import run_once, RunSpec
 from notifierlab.explore.search import explore
@@ -27,7 +28,7 @@ def spec_of(mutant: str = "", **params: object) -> RunSpec:
     return RunSpec(name="yardstick", scenario=yardstick, params=params, mutants=frozenset([mutant] if mutant else []))
 
 
-def search(spec: RunSpec, strategy: Dpor, *, runs: int = 100_000, stop: bool = False) -> tuple[int, int]:
+def search(spec: RunSpec, strategy: Dpor | Restarts, *, runs: int = 100_000, stop: bool = False) -> tuple[int, int]:
     """Return how many runs were made, and which was the first that broke a rule (0: none)."""
     made = first = 0
     while made < runs and not (stop and first) and strategy.new_run():
@@ -88,7 +89,7 @@ def test_unrelated_tasks_add_no_trace() -> None:
 
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_random_order_with_restarts_finds_each_bug_soon(mutant: str) -> None:
-    firsts = [search(spec_of(mutant), Dpor(seed=seed, restart=50), runs=500, stop=True)[1] for seed in range(10)]
+    firsts = [search(spec_of(mutant), Restarts(seed), runs=500, stop=True)[1] for seed in range(10)]
     assert all(firsts)
     assert sum(firsts) / len(firsts) < 25
 

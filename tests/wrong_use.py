@@ -17,16 +17,3 @@ async def walks_a_set(host: Host) -> None:
     """Does things in an order that each process has its own of."""
     for name in {f"place {n}" for n in range(40)}:
         host.machine.might_sleep(name)
-
-
-async def shares_in_secret(host: Host) -> None:
-    """Has two tasks change a list that the bench does not see."""
-    seen: list[str] = []
-
-    async def note(name: str) -> None:
-        await host.machine.step()
-        seen.append(name)
-
-    async with host.together() as tasks:
-        tasks.start(note, "one", name="one")
-        tasks.start(note, "two", name="two")

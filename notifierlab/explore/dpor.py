@@ -24,12 +24,12 @@ What differs from the book, where a step touches the same in every order:
   and sleeps by itself; a step covers others' only with all its values.
 
 With a seed, who goes first where nothing is planned is drawn, which makes a good hunter:
-different searches begin in different corners. After `restart` runs it begins anew.
+different searches begin in different corners.
 """
 
 import random
 from collections.abc import Sequence
-from typing import Final, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from notifierlab.explore.estimate import Estimate, Position
 from notifierlab.explore.happens import Taken
@@ -44,9 +44,6 @@ from notifierlab.machine.sched import Machine
 if TYPE_CHECKING:
     from notifierlab.explore.run import RunResult
 
-RESTART: Final = 50
-"""After how many runs a search in random order begins anew: few are lost when it begins badly."""
-
 
 class Dpor(Planning):
     """The strategy."""
@@ -54,8 +51,8 @@ class Dpor(Planning):
     name = "dpor"
     records = True
 
-    def __init__(self, *, seed: int | None = None, restart: int = 0, start: Sequence[int] = ()) -> None:
-        super().__init__(restart=restart)
+    def __init__(self, *, seed: int | None = None, start: Sequence[int] = ()) -> None:
+        super().__init__()
         self._draw = None if seed is None else random.Random(seed)
         self._start = tuple(start)
         self._machine: Machine | None = None
@@ -92,8 +89,6 @@ class Dpor(Planning):
 
     def new_run(self) -> bool:
         """Go back to the last point where something is planned; return whether there is one."""
-        if self.restart and self._draw is not None and self._runs >= self.restart:
-            self._begin_anew()
         self._runs += 1
         self._at = 0
         self._useless = False
@@ -109,6 +104,7 @@ class Dpor(Planning):
                     self._finish(node, done=done)
                 branch = self._next(node)
             elif node.running is not None and done and taken is not None:
+                # Nothing is left here: whether what ran here sleeps, nobody will ask.
                 node.explored = True
             if branch is not None:
                 self._run_next(node, branch)

@@ -11,17 +11,16 @@ class Planning:
 
     `traces` counts the orders executed, `redundant` the runs thrown away. `exhausted` says
     that no order is left, `declared` that the runs recorded all that tasks share, `whole` that none
-    was cut short: together they are a proof. After `restart` runs the search begins anew, if that is not 0.
+    was cut short: together they are a proof.
     """
 
-    def __init__(self, *, restart: int = 0) -> None:
+    def __init__(self) -> None:
         self.kinds = Kinds()
         self.traces = 0
         self.redundant = 0
         self.exhausted = False
         self.declared = True
         self.whole = True
-        self.restart = restart
 
     @property
     def proved(self) -> bool:
@@ -41,8 +40,7 @@ class Planning:
             )
         if self.exhausted:
             return f"{orders}, every one that differs{thrown}, but some were cut short"
-        since = " since the search last began anew" if self.restart else ""
-        return f"{orders}{since}, no two the same{thrown}; others are left"
+        return f"{orders}, no two the same{thrown}; others are left"
 
     # --- points --------------------------------------------------------------------
 
