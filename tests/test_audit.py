@@ -3,21 +3,18 @@
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from notifierlab import lists
-from notifierlab.explore.audit import audited, Audits, is_ours, Unrecorded
-from notifierlab.explore.run import run_once, RunSpec
+from notifierlab.explore.audit import audited, is_ours, Unrecorded
+from notifierlab.explore.run import run_once
 from notifierlab.explore.search import explore
 from notifierlab.explore.strategies import RandomWalk
 from notifierlab.host import Host
 from notifierlab.machine import reach
 from notifierlab.machine.locks import SpinLock
 from notifierlab.machine.shared import Atomic, shared, SharedState
-from notifierlab.mm.profile import PRESETS
 from notifierlab.request import Request
 from tests.test_search import spec_of
 
@@ -429,43 +426,3 @@ def test_a_search_that_leaves_no_order_out_need_not_know() -> None:
 
 def test_it_can_be_left_out() -> None:
     assert explore(spec_of(dict_in_the_constructor), "dpor", audit_every=0).verdict == "proved"
-
-
-# --- ours -------------------------------------------------------------------------------
-
-SCENARIOS = [str(row["scenario"]) for row in lists.LISTS["scenarios"]()]
-MUTANTS = {str(row["mutant"]): str(row["scenario"]) for row in lists.LISTS["mutants"]()}
-
-
-def accused(spec: RunSpec, seeds: range) -> list[str]:
-    """What an audit of some random walks says."""
-    told = []
-    audits = Audits(spec, 1)
-    for seed in seeds:
-        walk = RandomWalk(seed)
-        walk.new_run()
-        try:
-            audits.look(run_once(spec, walk))
-        except Unrecorded as error:
-            told.append(str(error))
-    return told
-
-
-@pytest.mark.parametrize("scenario", [name for name in SCENARIOS if name != "churn"])
-def test_nothing_of_ours_is_accused(scenario: str) -> None:
-    assert accused(replace(Request(scenario=scenario).resolve(), steps_max=5000), range(2)) == []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("profile", [*PRESETS])
-def test_nothing_of_ours_is_accused_in_any_kernel(profile: str) -> None:
-    for n, scenario in enumerate(SCENARIOS):
-        spec = replace(Request(scenario=scenario, profile=profile).resolve(), steps_max=5000)
-        assert accused(spec, range(n, n + 3)) == []
-
-
-@pytest.mark.slow
-def test_nothing_that_is_broken_on_purpose_is_accused_of_this() -> None:
-    for n, (mutant, scenario) in enumerate(MUTANTS.items()):
-        spec = replace(Request(scenario=scenario, mutants=(mutant,)).resolve(), steps_max=5000)
-        assert accused(spec, range(n, n + 2)) == []

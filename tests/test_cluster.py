@@ -13,7 +13,7 @@ import pytest
 
 from notifierlab.explore.workers import Cluster
 from notifierlab.machine.sched import LabError
-from tests.test_campaign import answer, lines_in, start, waited
+from tests.test_campaign_command import answer, lines_in, start, waited
 
 HAS_DASK = importlib.util.find_spec("distributed") is not None
 Process = subprocess.Popen[bytes]
