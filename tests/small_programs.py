@@ -6,6 +6,9 @@ A program is a list of tasks, a task a list of operations:
     set x / add x       x = what was seen + 1   see x                   the task remembers x
     if x / wait x       skip the rest / wait,   pick                    a choice of two values
                         unless x is not 0
+    let                 drop a reference, of which each task has one at first; the last one frees: x = 9
+    find                take one, if there is any, and remember whether there was
+    enter / exit        a section that reads under RCU         grace     wait for those of others
 """
 
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
@@ -15,7 +18,7 @@ from hypothesis import strategies as st
 from notifierlab.explore.run import run_once, RunResult, RunSpec
 from notifierlab.explore.strategies import Bounded, Strategy
 from notifierlab.host import Host
-from notifierlab.machine.locks import RwSem, SpinLock
+from notifierlab.machine.locks import Rcu, RwSem, SpinLock
 from notifierlab.machine.sched import Machine
 
 Program = Sequence[Sequence[str]]
@@ -36,6 +39,11 @@ _BLOCKS = (
     ["write s", "set x", "drop-write s"],
     ["try l", "add y"],
     ["wait x"],
+    ["let"],
+    ["find"],
+    ["find", "let"],
+    ["enter", "see x", "exit"],
+    ["grace"],
 )
 
 
@@ -61,6 +69,8 @@ class World:
         self.fields = {"x": 0, "y": 0}
         self.locks = {name: SpinLock(host.machine, name, "toy") for name in "lm"}
         self.sem = RwSem(host.machine, "s", "toy")
+        self.refs = [f"t{n}" for n in range(len(program))]
+        self.rcu = Rcu(host.machine)
         self.places: dict[str, tuple[Hashable, ...]] = {}
 
     async def work(self, n: int) -> None:
@@ -97,6 +107,7 @@ class World:
             "write": sem.acquire_write,
             "drop-write": sem.release_write,
             "wait": lambda: machine.step(lambda: bool(self._look(what)), f"{what} to be set"),
+            "grace": self.rcu.synchronize,
         }
         if verb in moves:
             await moves[verb]()
@@ -107,12 +118,36 @@ class World:
                 return seen + 1
             return seen
         await machine.step()
+        if verb in ("let", "find"):
+            return seen + (self._let() if verb == "let" else self._find())
+        if verb in ("enter", "exit"):
+            (self.rcu.read_enter if verb == "enter" else self.rcu.read_exit)()
+            return seen
         if verb == "pick":
             return machine.choose("pick", seen, seen + 5)
         if verb == "see":
             return self._look(what)
         self._change(what, seen + 1 if verb == "set" else self.fields[what] + 1, add=verb == "add")
         return seen
+
+    def _let(self) -> int:
+        """Drop a reference, if the task has one; tell whether it was the last."""
+        me = self.machine.current.name
+        if me not in self.refs:
+            return 0
+        self.refs.remove(me)
+        self.machine.touch_put("refs", len(self.refs))
+        if self.refs:
+            return 0
+        self._change("x", 9, add=False)
+        return 1
+
+    def _find(self) -> int:
+        self.machine.touch_get_unless_zero("refs", len(self.refs))
+        if not self.refs:
+            return 0
+        self.refs.append(self.machine.current.name)
+        return 1
 
     def _change(self, what: str, value: int, *, add: bool) -> None:
         self.machine.touch(what, self.machine.mode.ADD if add else self.machine.mode.WRITE)
@@ -125,7 +160,8 @@ class World:
         locks = tuple(lock.holder.name if lock.holder else "" for lock in self.locks.values())
         readers = tuple(sorted(task.name for task in self.sem.readers))
         writer = self.sem.writer.name if self.sem.writer else ""
-        return (tuple(sorted(self.places.items())), tuple(self.fields.values()), locks, readers, writer)
+        refs = tuple((f"t{n}", self.refs.count(f"t{n}")) for n in range(len(self.program)))
+        return (tuple(sorted(self.places.items())), tuple(self.fields.values()), locks, readers, writer, refs)
 
 
 class Watching:
