@@ -5,7 +5,7 @@ at the conditions of all tasks itself, so that what a condition reads is known a
 task's, and never as a touch of the step that happened to end there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, ClassVar, Final
@@ -16,7 +16,9 @@ from notifierlab.machine.declaring import Declaring
 from notifierlab.machine.judged import Judged
 from notifierlab.machine.task import Task
 
-_SEES: Final = (Mode.READ, Mode.WRITE, Mode.TEST, Mode.AWAIT)
+_SEES: Final = (Mode.READ, Mode.WRITE, Mode.TEST, Mode.TRY, Mode.AWAIT)
+_SHOWS: Final = CONFLICTS[Mode.READ] | CONFLICTS[Mode.TEST] | CONFLICTS[Mode.AWAIT]
+"""The modes, as bits, that change what somebody had looked at."""
 _LOOKS: Final = (Mode.READ, Mode.TEST)
 _GUARDS: Final = (Mode.ACQUIRE, Mode.ACQUIRE_READ, Mode.PASS, Mode.AWAIT, Mode.AFTER)
 
@@ -34,42 +36,76 @@ class Spin:
     """A try of a task: what it looked at since the try began, and whether somebody changed that.
 
     A try that sees what the last one saw ends as the last one did. So a search takes it up
-    again only when something changed that it had looked at by then.
+    again only when something changed that it had looked at by then. It is `fresh` if the try itself
+    met such a change, by looking once more: then the next one need not wait for anything.
     """
 
-    __slots__ = ("_looked", "_read", "stirred", "wake")
+    __slots__ = ("_looked", "_met", "_read", "_stale", "_stirrers", "_wake_up", "fresh", "over", "wake")
 
     def __init__(self, name: str, begun: int) -> None:
-        self.stirred = False
+        self.fresh = False
+        self.over = False
         self.wake = ACCESSES[name, Mode.WAKE]
-        self._looked: dict[str, None] = {}
+        self._wake_up = ACCESSES[name, Mode.AWAIT]
+        self._met = ACCESSES[f"{name}, met", Mode.AWAIT]
+        # By object, the modes, as bits, that conflict with how it was looked at, and with how it was changed since.
+        self._looked: dict[str, int] = {}
+        self._stale: dict[str, int] = {}
+        # Who changed something, once at least: that they did it again makes no difference to whoever waits for it.
+        self._stirrers: dict[str, None] = {}
         self._read = begun
 
-    def read(self, trace: Sequence[Step], me: str) -> None:
+    def read(self, trace: Sequence[Step], me: str, begun: Mapping[int, tuple[Access, ...]]) -> None:
         """Go on in the run."""
-        for step in trace[self._read :]:
-            if step.task == me:
-                self._looked.update(dict.fromkeys(_looked_at(step.accesses)))
-            elif self.wake in step.accesses:
-                self.stirred = True
+        for at in range(self._read, len(trace)):
+            step = trace[at]
+            if step.task != me:
+                if self.wake in step.accesses:
+                    self._stirrers[step.task] = None
+                if not self.over:
+                    self._take(step.accesses)
+            elif not self.over:
+                self._look(begun.get(at, step.accesses))
         self._read = len(trace)
 
-    def is_stirred_by(self, touched: tuple[Access, ...]) -> bool:
-        """Tell whether a step of another task that touched this has changed what was looked at."""
-        return not self._looked.keys().isdisjoint(_changed(touched))
+    def _take(self, touched: tuple[Access, ...]) -> None:
+        for name, mode in _changed(touched):
+            if self._looked.get(name, 0) >> mode & 1:
+                self._stale[name] = self._stale.get(name, 0) | CONFLICTS[mode]
+
+    def _look(self, touched: tuple[Access, ...]) -> None:
+        for name, mode in _looked_at(touched):
+            if self._stale.get(name, 0) >> mode & 1:
+                self.fresh = True
+            self._looked[name] = self._looked.get(name, 0) | CONFLICTS[mode]
+
+    @property
+    def stirred(self) -> bool:
+        """Whether the next try may see something new."""
+        return self.fresh or bool(self._stirrers)
+
+    @property
+    def awaits(self) -> Access:
+        """What the next try waits for: one who changes what this one saw, or nobody."""
+        return self._met if self.fresh else self._wake_up
+
+    def is_stirred_by(self, task: str, touched: tuple[Access, ...]) -> bool:
+        """Tell whether a step of another task that touched this is its first to change what was looked at."""
+        looked = self._looked
+        return task not in self._stirrers and any(looked.get(name, 0) >> mode & 1 for name, mode in _changed(touched))
 
 
 # Most steps touch what many others did.
 @lru_cache(maxsize=_STEPS_KEPT)
-def _looked_at(touched: tuple[Access, ...]) -> tuple[str, ...]:
-    """Return what a step looked at."""
-    return tuple(name for name, mode in touched if mode in _SEES and not name.startswith(_NOT_SEEN))
+def _looked_at(touched: tuple[Access, ...]) -> tuple[Access, ...]:
+    """Return at what a step looked, and how."""
+    return tuple(each for each in touched if each.mode in _SEES and not each.object.startswith(_NOT_SEEN))
 
 
 @lru_cache(maxsize=_STEPS_KEPT)
-def _changed(touched: tuple[Access, ...]) -> tuple[str, ...]:
-    """Return what a step changed for whoever had looked at it."""
-    return tuple(name for name, mode in touched if CONFLICTS[Mode.READ] >> mode & 1)
+def _changed(touched: tuple[Access, ...]) -> tuple[Access, ...]:
+    """Return what a step changed for whoever had looked at it, and how."""
+    return tuple(each for each in touched if _SHOWS >> each.mode & 1)
 
 
 class Recording(Declaring):
@@ -107,6 +143,9 @@ class Recording(Declaring):
         self.wide: dict[str, None] = {}
         # The tries of each task, by name; it is in the middle of the last.
         self._tries: dict[str, list[Spin]] = {}
+        # Of each step in which a try began, by number, what was touched behind that.
+        self.begun: dict[int, tuple[Access, ...]] = {}
+        self._touched_before_try = -1
         self.values_taken = 0
         self._into: list[Access] = []
         self._scheduled = -1
@@ -189,7 +228,10 @@ class Recording(Declaring):
         me.counts[_TRY] = n = me.counts.get(_TRY, 0) + 1
         tries = self._tries.setdefault(me.name, [])
         if tries:
-            tries[-1].read(self.trace, me.name)
+            tries[-1].read(self.trace, me.name, self.begun)
+            tries[-1].over = True
+        if self.recording:
+            self._touched_before_try = len(self._into)
         # Each try is an object of its own. One that is over is stirred all the same: whether
         # a step came before the next try began, its order alone does not say.
         tries.append(Spin(f"{_TRY}{me.name}, {n}", len(self.trace)))
@@ -197,20 +239,23 @@ class Recording(Declaring):
     def _is_stirred(self, task: Task) -> bool:
         """Tell whether something changed that a task looked at in its try; one that we know nothing of may go on."""
         tries = self._tries.get(task.name)
-        task.awaits = [ACCESSES[tries[-1].wake.object if tries else f"{_TRY}{task.name}", Mode.AWAIT]]
         if not tries:
+            task.awaits = [ACCESSES[f"{_TRY}{task.name}", Mode.AWAIT]]
             return True
-        tries[-1].read(self.trace, task.name)
-        return tries[-1].stirred
+        last = tries[-1]
+        last.read(self.trace, task.name, self.begun)
+        task.awaits = [last.awaits]
+        return last.stirred
 
     def _stirring(self, touched: tuple[Access, ...]) -> tuple[Access, ...]:
         """Return what a step touched, and whose tries it stirs by that."""
         me = self.current.name
         stirred = []
         for name, tries in self._tries.items():
-            tries[-1].read(self.trace, name)
-            if name != me:
-                stirred += [spin.wake for spin in tries if spin.is_stirred_by(touched)]
+            for spin in tries:
+                spin.read(self.trace, name, self.begun)
+                if name != me and spin.is_stirred_by(me, touched):
+                    stirred.append(spin.wake)
         return (*touched, *stirred)
 
     def option_of(self, task: Task, *, carry_on: bool) -> int:
@@ -228,6 +273,9 @@ class Recording(Declaring):
         taken = self.values_taken
         self.wanted.append(self.current.wants)
         touched = passing(into)
+        if self._touched_before_try >= 0:
+            self.begun[len(self.trace)] = passing(into[self._touched_before_try :])
+            self._touched_before_try = -1
         self.trace.append(
             Step(
                 self.current.name,

@@ -43,6 +43,7 @@ class Repeating(Recording):
             self._later_sink, self._sink = self._sink, None
             self.choices += earlier.choices[:choices]
             self.options += earlier.options[:choices]
+            self.begun = {at: touched for at, touched in earlier.begun.items() if at < steps}
 
     def refuse(self, what: str) -> NoReturn:
         """Say that the run does not go as the earlier one did."""

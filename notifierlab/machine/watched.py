@@ -8,6 +8,7 @@ tasks share is of a kind that says the same of itself. While nobody records, all
 are what they look like: plain slots, lists and dicts, at no cost.
 
     a field               READ, WRITE; a value that stands there already is no change: READ
+    a mark                likewise, but whoever makes it true does not look at it first: INSERT
     a list                READ and WRITE of the whole
     a dict, one key       READ and WRITE of `name[key]`
     a dict, all of it     READ of `name`; a key that comes or goes is an INSERT
@@ -46,10 +47,11 @@ class Hears(Protocol):
 
 
 class Watched:
-    """An object some of whose fields tasks share: those in `WATCHED`."""
+    """An object some of whose fields tasks share: those in `WATCHED`; `MARKS` of them are marks."""
 
     __slots__ = ("known_as", "tells")
     WATCHED: ClassVar[tuple[str, ...]] = ()
+    MARKS: ClassVar[tuple[str, ...]] = ()
 
     known_as: str
     tells: Callable[[str, Mode], None]
@@ -124,6 +126,17 @@ class _WatchedField:
         self.poke(thing, value)
 
 
+class _Mark(_WatchedField):
+    """A field that is made true without a look at it."""
+
+    def __set__(self, thing: Any, value: object) -> None:
+        if value is True:
+            thing.tells(thing.known_as + self._suffix, Mode.INSERT)
+            self.poke(thing, value)
+        else:
+            super().__set__(thing, value)
+
+
 def _same(old: object, new: object) -> bool:
     return old is new or (type(old) is type(new) and isinstance(new, _VALUES) and old == new)
 
@@ -135,7 +148,9 @@ def _watching(kind: type[Watched]) -> type[Any]:
     """Return the class of watched objects of `kind`: the same layout, with fields that tell."""
     watching = _WATCHING.get(kind)
     if watching is None:
-        members: dict[str, object] = {field: _WatchedField(kind, field) for field in kind.WATCHED}
+        members: dict[str, object] = {
+            field: (_Mark if field in kind.MARKS else _WatchedField)(kind, field) for field in kind.WATCHED
+        }
         members |= {"__slots__": (), "__module__": kind.__module__}
         watching = _WATCHING[kind] = type(kind.__name__, (kind,), members)
     return watching

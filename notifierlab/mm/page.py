@@ -65,6 +65,8 @@ class Page(Watched):
         "refs",
         "swap_slot",
     )
+    # SetPageReferenced: whoever sets it does not ask.
+    MARKS = ("referenced",)
     __slots__ = (
         "_lock",
         "content",
