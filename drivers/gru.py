@@ -270,6 +270,7 @@ class GruMmu(SharedState, MmuNotifier):
                 stolen = victim.is_loaded() and await victim.gms.lock_to_unload()
                 if stolen:
                     await victim.unload()
+                    victim.is_patient = True
                     await victim.gms.unlock_after_unload()
                 await victim.ts_ctxlock.release()
                 if stolen:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import ClassVar, Concatenate, Final, ParamSpec, TYPE_CHECKING
 
 from drivers.processor import LoadsAndStores
-from notifierlab import Content, Mutex, PAGE_SIZE, SharedState, SpinLock, Va
+from notifierlab import Atomic, Content, Mutex, PAGE_SIZE, shared, SharedState, SpinLock, Va
 
 if TYPE_CHECKING:
     from drivers.gru import GruMmu
@@ -36,6 +36,11 @@ class GruContext(LoadsAndStores, SharedState):
     """gru_thread_state with its hardware: the processor on which GRU programs run."""
 
     is_lab_object: ClassVar[bool] = True
+
+    # Under ts_ctxlock: it was stolen, or stole and others were quicker; and has had no hardware since.
+    is_patient: bool = shared(False)
+    # It had to have patience, was loaded, and no access of its has come through yet.
+    is_due: Atomic[bool] = shared(False, atomic=True)
 
     def __init__(self, gms: "GruMmu", name: str, *, interrupts: bool = True) -> None:
         super().__init__(gms.machine, name)
@@ -72,12 +77,12 @@ class GruContext(LoadsAndStores, SharedState):
     # What an instruction does.
 
     async def access(self, va: Va, *, write: bool, value: int) -> Content | None:
-        while True:
+        content = await self.tlb.use(va, write=write, value=value)
+        while content is None and await self._resolve(va, write=write):
             content = await self.tlb.use(va, write=write, value=value)
-            if content is not None:
-                return content
-            if not await self._resolve(va, write=write):
-                return None
+        if self.is_due.peek():
+            await self.is_due.set(False)
+        return content
 
     async def _resolve(self, va: Va, *, write: bool) -> bool:
         """Do what an access that did not come through needs; false if there is no memory."""
@@ -120,12 +125,21 @@ class GruContext(LoadsAndStores, SharedState):
         """Get a free context of the chiplet, or steal one; false if that failed."""
         chiplet = self.gms.chiplet
         while not await chiplet.assign(self):
-            # Whoever steals makes room; somebody else may be quicker to take it.
-            if not await self.gms.steal_context(self):
+            if not self._may_steal(patient=self.is_patient) or not await self.gms.steal_context(self):
                 return False
+            # That made room; somebody else may be quicker to take it.
+            self.is_patient = True
+        if self.is_patient:
+            await self.is_due.set(True)
+            self.is_patient = False
         async with self.cch_lock:
             await self.gms.start_context(self)
         return True
+
+    def _may_steal(self, *, patient: bool) -> bool:
+        # Model: GRU_ASSIGN_DELAY after a theft in vain, and GRU_STEAL_DELAY after being stolen, are not
+        # 20 and 200 ms, but until each of those who took their turn has got something out of it.
+        return not (patient and any(_is_due(other) for other in self.gms.chiplet.occupants.peek()))
 
     async def unload(self, *, zap: bool = True) -> None:
         """Give the context of the chiplet back.
@@ -143,16 +157,23 @@ class GruContext(LoadsAndStores, SharedState):
 
     async def _wait_for_room(self) -> None:
         # Model: not 20 ms, but until another try may succeed.
-        chiplet = self.gms.chiplet
+        chiplet, patient = self.gms.chiplet, self.is_patient
 
         def worth_a_try() -> bool:
             occupants = chiplet.occupants.peek()
-            return len(occupants) < chiplet.contexts or any(_could_be_stolen(other) for other in occupants)
+            if len(occupants) < chiplet.contexts:
+                return True
+            return self._may_steal(patient=patient) and any(_could_be_stolen(other) for other in occupants)
 
         await self.machine.step(worth_a_try, f"a free context of {chiplet.name}")
 
     def __repr__(self) -> str:
         return self.name
+
+
+def _is_due(context: object) -> bool:
+    assert isinstance(context, GruContext)
+    return context.is_due.peek()
 
 
 def _could_be_stolen(context: object) -> bool:

@@ -20,7 +20,10 @@ from notifierlab.events import (
     TlbFilled,
     WindowOpened,
 )
+from notifierlab.explore.dpor import Dpor
+from notifierlab.explore.run import run_once
 from notifierlab.mm.profile import Profile
+from notifierlab.request import Request
 from tests.scene import play, Prefer
 
 
@@ -378,3 +381,45 @@ def test_threads_wait_for_the_only_context() -> None:
 
     for step in range(100, 300, 7):
         play(scene, decide=Prefer("user2", step))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scenario", "steps_max"), [("gru-two-thieves", 500), ("gru-steal", 700)])
+def test_contexts_that_steal_from_each_other_all_get_their_turn(scenario: str, steps_max: int) -> None:
+    # Each could steal back what was stolen before anybody got something out of it, for ever.
+    search, spec = Dpor(), Request(scenario=scenario).resolve()
+    ends: dict[str, int] = {}
+    for _ in range(400):
+        assert search.new_run()
+        result = run_once(spec, search)
+        ends[result.ended] = max(result.steps, ends.get(result.ended, 0))
+    assert list(ends) == ["complete"]
+    assert ends["complete"] < steps_max
+
+
+def turns(*contexts: GruContext) -> tuple[bool, ...]:
+    """Return of each whether it has patience, and whether it is due."""
+    return tuple(flag for context in contexts for flag in (context.is_patient, context.is_due.peek()))
+
+
+def test_who_was_stolen_waits_until_the_thief_got_something_out_of_it() -> None:
+    async def scene(host: Host) -> None:
+        chiplet = Chiplet(host, contexts=1)
+        mms = [host.new_mm() for _ in range(2)]
+        areas = [await mm.mmap(1) for mm in mms]
+        for mm, area in zip(mms, areas, strict=True):
+            await fill(mm, list(area.pages))
+        one, other = [await open_context(mm, chiplet) for mm in mms]
+        await one.read(areas[0].start)
+        assert turns(one) == (False, False)
+        async with other.gms.mm.mmap_sem.read(), other.ts_ctxlock:
+            assert await other.load()
+        assert turns(one, other) == (True, False, False, True)
+        async with one.gms.mm.mmap_sem.read(), one.ts_ctxlock:
+            assert not await one.load()
+        await other.read(areas[1].start)
+        assert turns(other) == (False, False)
+        await one.read(areas[0].start)
+        assert turns(one, other) == (False, False, True, False)
+
+    play(scene)
