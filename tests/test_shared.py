@@ -3,6 +3,7 @@
 import pytest
 
 from notifierlab import events
+from notifierlab.machine.access import Access, Mode
 from notifierlab.machine.sched import LabError, Machine
 from notifierlab.machine.shared import Atomic, shared, SharedState
 from tests.toys import run_tasks, Toy
@@ -67,6 +68,19 @@ def test_each_operation_on_an_atomic_field_is_one_switch_and_one_event() -> None
     assert toy.error is None
     assert toy.steps == 7
     assert [value for _, value in field_events(toy)] == ["0", "2", "7", "1", "10", "True", "True"]
+
+
+@pytest.mark.parametrize(("value", "kind", "mode"), [(0, "AtomicRead", Mode.READ), (4, "AtomicWritten", Mode.WRITE)])
+def test_a_change_that_changes_nothing_only_reads(value: int, kind: str, mode: Mode) -> None:
+    async def main(machine: Machine) -> None:
+        machine.record()
+        assert await Counters(machine).requests.change(lambda _: value) == value
+        await machine.step()
+        assert Access("c0.requests", mode) in machine.trace[-1].accesses
+
+    toy = run_tasks(main)
+    assert toy.error is None
+    assert field_events(toy) == [(kind, str(value))]
 
 
 def test_two_objects_have_fields_of_their_own() -> None:

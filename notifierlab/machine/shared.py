@@ -17,6 +17,7 @@ from typing import Any, cast, Final, Generic, Literal, overload, TypeVar
 from notifierlab import events
 from notifierlab.machine.access import Mode
 from notifierlab.machine.sched import LabError, Machine
+from notifierlab.machine.watched import is_same
 
 T = TypeVar("T")
 
@@ -38,26 +39,32 @@ class Atomic(Generic[T]):
     async def get(self) -> T:
         """Read the value."""
         await self._machine.step()
-        self._touch(Mode.READ)
-        self._machine.emit(events.AtomicRead, self._owner, self._field, _text(self._value))
+        self._read()
         return self._value
 
     async def set(self, value: T) -> None:
         """Write the value."""
         await self._machine.step()
-        self._put(value)
+        self._write(value)
 
     async def exchange(self, value: T) -> T:
         """Write the value and return the one before."""
         await self._machine.step()
         before = self._value
-        self._put(value)
+        self._write(value)
         return before
 
     async def change(self, fn: Callable[[T], T]) -> T:
-        """Replace the value by `fn(value)` in one go and return the new one."""
+        """Replace the value by `fn(value)` in one go and return the new one.
+
+        If that is the same, it was only read: as a cmpxchg that fails, this releases nothing.
+        """
         await self._machine.step()
-        self._put(fn(self._value))
+        value = fn(self._value)
+        if is_same(self._value, value):
+            self._read()
+        else:
+            self._write(value)
         return self._value
 
     async def add(self: "Atomic[int]", n: int) -> int:
@@ -95,7 +102,11 @@ class Atomic(Generic[T]):
         self._touch(Mode.READ)
         return self._value
 
-    def _put(self, value: T) -> None:
+    def _read(self) -> None:
+        self._touch(Mode.READ)
+        self._machine.emit(events.AtomicRead, self._owner, self._field, _text(self._value))
+
+    def _write(self, value: T) -> None:
         _refuse_mutable(self._owner, self._field, value)
         self._value = value
         self._touch(Mode.WRITE)

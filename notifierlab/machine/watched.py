@@ -122,7 +122,7 @@ class _WatchedField:
         return self.peek(thing)
 
     def __set__(self, thing: Any, value: object) -> None:
-        thing.tells(thing.known_as + self._suffix, Mode.READ if _same(self.peek(thing), value) else Mode.WRITE)
+        thing.tells(thing.known_as + self._suffix, Mode.READ if is_same(self.peek(thing), value) else Mode.WRITE)
         self.poke(thing, value)
 
 
@@ -137,7 +137,8 @@ class _Mark(_WatchedField):
             super().__set__(thing, value)
 
 
-def _same(old: object, new: object) -> bool:
+def is_same(old: object, new: object) -> bool:
+    """Tell whether to put `new` in the place of `old` changes nothing."""
     return old is new or (type(old) is type(new) and isinstance(new, _VALUES) and old == new)
 
 
@@ -250,7 +251,7 @@ class _Dict(_QuietDict[K, V]):
         if not dict.__contains__(self, key):
             self._changes(key)
         else:
-            self._tell(key, Mode.READ if _same(dict.__getitem__(self, key), value) else Mode.WRITE)
+            self._tell(key, Mode.READ if is_same(dict.__getitem__(self, key), value) else Mode.WRITE)
         super().__setitem__(key, value)
 
     def __delitem__(self, key: K) -> None:
