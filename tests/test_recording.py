@@ -168,6 +168,18 @@ def test_a_run_that_does_not_go_as_the_earlier_one_is_refused(body: Body, told: 
         explore(fickle(body), Dpor(), repeat_every=0, audit_every=0)
 
 
+async def _alone_at_first(host: Host, _: int) -> None:
+    host.machine.trying()
+    # There is no other: it tries again, though nobody else ran.
+    await host.machine.relax()
+    await _another_name(host, 0)
+
+
+def test_who_tried_again_though_there_was_no_other_does_so_in_a_run_that_begins_alike() -> None:
+    found = explore(fickle(_alone_at_first), Dpor(), repeat_every=0, audit_every=0)
+    assert found.traces == explore(fickle(lambda host, _: _another_name(host, 0)), Dpor(), repeat_every=0).traces
+
+
 def test_a_run_that_is_interrupted_while_it_repeats_has_what_happened_by_then() -> None:
     spec = Request(scenario="yardstick").resolve()
     search = Dpor()

@@ -19,7 +19,8 @@ from typing import ClassVar, Final, TYPE_CHECKING
 
 from notifierlab.explore.foresight import dependent, Foresight, GIVING, Rivals
 from notifierlab.machine.access import Access
-from notifierlab.machine.sched import ANOTHER, Machine
+from notifierlab.machine.sched import Machine
+from notifierlab.machine.task import ANOTHER
 from notifierlab.machine.task import Task
 
 if TYPE_CHECKING:

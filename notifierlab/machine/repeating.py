@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from notifierlab.events import Event
 from notifierlab.machine.recording import Recording
-from notifierlab.machine.task import Task
+from notifierlab.machine.task import ANOTHER, Task
 from notifierlab.machine.watched import telling
 
 
@@ -73,7 +73,8 @@ class Repeating(Recording):
                 self.refuse(f"step {self.steps} was one of {name} in an earlier run, and now {name} is not there")
             self.current = chosen = task
         until = chosen.until
-        if until is not None and not until():
+        # Who waits for another to run, and there is none, goes on all the same.
+        if until is not None and not until() and chosen.waits_for is not ANOTHER:
             self.refuse(f"step {self.steps} was one of {name} in an earlier run, and now {name} cannot go on")
         if self.steps >= self._pause_at:
             self._pause()

@@ -21,7 +21,7 @@ from notifierlab.events import Event, Waiting
 from notifierlab.machine.access import ACCESSES, Mode
 from notifierlab.machine.raised import in_a_line, is_exception, is_ours, place
 from notifierlab.machine.repeating import Repeating
-from notifierlab.machine.task import Task
+from notifierlab.machine.task import ANOTHER, Task
 
 Args = TypeVarTuple("Args")
 T = TypeVar("T")
@@ -30,8 +30,6 @@ STEPS_MAX: Final = 100_000
 """Steps after which a run counts as a livelock, unless it says otherwise."""
 
 _CHILDREN_MAX: Final = 1000
-ANOTHER: Final = "another task to run"
-"""What a task waits for that only wants somebody else to move (see `Machine.relax`)."""
 
 
 class LabError(Exception):

@@ -1,9 +1,12 @@
 """A task, as the machine that runs it sees it."""
 
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Final
 
 from notifierlab.machine.access import Access
+
+ANOTHER: Final = "another task to run"
+"""What a task waits for that only wants somebody else to move (see `Machine.relax`)."""
 
 
 class Task:
