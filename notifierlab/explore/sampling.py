@@ -20,8 +20,7 @@ from typing import ClassVar, Final, TYPE_CHECKING
 from notifierlab.explore.foresight import dependent, Foresight, GIVING, Rivals
 from notifierlab.machine.access import Access
 from notifierlab.machine.sched import Machine
-from notifierlab.machine.task import ANOTHER
-from notifierlab.machine.task import Task
+from notifierlab.machine.task import ANOTHER, Task
 
 if TYPE_CHECKING:
     from notifierlab.explore.run import RunResult
