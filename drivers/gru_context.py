@@ -95,10 +95,12 @@ class GruContext(LoadsAndStores, SharedState):
 
     async def _fault_on_gseg(self) -> None:
         """The user touches a GSEG without hardware behind it."""
+        self.machine.trying()
         async with self.gms.mm.mmap_sem.read(), self.ts_ctxlock:
             loaded = self.is_loaded() or await self.load()
         if not loaded:
-            await self._wait_for_room()
+            # Model: not 20 ms, but until another try may succeed.
+            await self.machine.relax()
 
     async def interrupt(self, va: Va, *, write: bool) -> bool:
         """A miss raises an interrupt; return whether that was all it needed."""
@@ -125,7 +127,7 @@ class GruContext(LoadsAndStores, SharedState):
         """Get a free context of the chiplet, or steal one; false if that failed."""
         chiplet = self.gms.chiplet
         while not await chiplet.assign(self):
-            if not self._may_steal(patient=self.is_patient) or not await self.gms.steal_context(self):
+            if not self._may_steal() or not await self.gms.steal_context(self):
                 return False
             # That made room; somebody else may be quicker to take it.
             self.is_patient = True
@@ -136,10 +138,10 @@ class GruContext(LoadsAndStores, SharedState):
             await self.gms.start_context(self)
         return True
 
-    def _may_steal(self, *, patient: bool) -> bool:
+    def _may_steal(self) -> bool:
         # Model: GRU_ASSIGN_DELAY after a theft in vain, and GRU_STEAL_DELAY after being stolen, are not
         # 20 and 200 ms, but until each of those who took their turn has got something out of it.
-        return not (patient and any(_is_due(other) for other in self.gms.chiplet.occupants.peek()))
+        return not (self.is_patient and any(_is_due(other) for other in self.gms.chiplet.occupants.peek()))
 
     async def unload(self, *, zap: bool = True) -> None:
         """Give the context of the chiplet back.
@@ -155,18 +157,6 @@ class GruContext(LoadsAndStores, SharedState):
             self.machine.bug("gru_unload_context", f"{self} still runs: cch_deallocate fails", self.name)
         await self.gms.chiplet.unassign(self)
 
-    async def _wait_for_room(self) -> None:
-        # Model: not 20 ms, but until another try may succeed.
-        chiplet, patient = self.gms.chiplet, self.is_patient
-
-        def worth_a_try() -> bool:
-            occupants = chiplet.occupants.peek()
-            if len(occupants) < chiplet.contexts:
-                return True
-            return self._may_steal(patient=patient) and any(_could_be_stolen(other) for other in occupants)
-
-        await self.machine.step(worth_a_try, f"a free context of {chiplet.name}")
-
     def __repr__(self) -> str:
         return self.name
 
@@ -174,11 +164,6 @@ class GruContext(LoadsAndStores, SharedState):
 def _is_due(context: object) -> bool:
     assert isinstance(context, GruContext)
     return context.is_due.peek()
-
-
-def _could_be_stolen(context: object) -> bool:
-    assert isinstance(context, GruContext)
-    return context.ts_ctxlock.is_free() and context.gms.mm.mmap_sem.may_be_read()
 
 
 class InFlight(LoadsAndStores):
