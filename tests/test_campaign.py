@@ -351,7 +351,7 @@ def test_processes_prove_and_count_the_same_however_many_there_are() -> None:
     what = quest(Request(scenario="founding-race-madvise"), "dpor")
     first = campaign(what, Limits(bound=0, seed=0), Here(), shrinking=False)
     single = alone(what, Limits(bound=0, seed=0))
-    assert (first.verdict, first.traces) == (single.verdict, single.traces) == ("proved", 777)
+    assert (first.verdict, first.traces) == (single.verdict, single.traces) == ("proved", 499)
     for jobs in (2, 3):
         assert campaign(what, Limits(bound=0, seed=0), Processes(jobs), shrinking=False) == first
 
