@@ -195,6 +195,21 @@ async def deep_inside(host: Host) -> None:
         tasks.start(guest, name="b")
 
 
+async def in_a_generator_given_up(host: Host) -> None:
+    """Python 3.13.0 frees what the frame of a generator shows that is dropped before its end."""
+    pages: dict[int, str] = {}
+
+    async def guest(n: int) -> None:
+        await host.machine.step()
+        for page in (pages.setdefault(n + page, "mapped in a generator") for page in range(1000)):
+            assert page
+            break
+
+    async with host.together() as tasks:
+        tasks.start(guest, 1, name="a")
+        tasks.start(guest, 1, name="b")
+
+
 async def a_look_by_hand(host: Host) -> None:
     """Recorded by hand as a look, and changed."""
     total = Total()
@@ -241,6 +256,10 @@ FOUND = {
     global_list: ("the global `HEARD` of tests.test_audit", 'HEARD.append(name + " into the global list")'),
     global_number: ("the global `COUNT` of tests.test_audit", "COUNT = COUNT + 1"),
     default_argument: ("the default of `found` in _collects", 'found.append(name + " into the default")'),
+    in_a_generator_given_up: (
+        "`pages[1]`, a variable of in_a_generator_given_up",
+        'for page in (pages.setdefault(n + page, "mapped in a generator") for page in range(1000)):',
+    ),
     passed_to_both: ("`work['pages']`, a variable of passed_to_both", 'work["pages"].append(n)'),
 }
 

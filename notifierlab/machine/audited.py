@@ -13,10 +13,13 @@ a wait reads, which must be recorded for other reasons (`Machine.declared`). Cod
 up names which it computes (`getattr`, `vars`) may use every attribute.
 """
 
+import dis
 import gc
+import inspect
 import sys
 import types
 from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping
+from functools import cache
 from types import CellType, CodeType, FrameType
 from typing import Any, Final, NamedTuple
 
@@ -30,6 +33,7 @@ from notifierlab.machine.task import Task
 _LOOKS: Final = (Mode.READ, Mode.TEST, Mode.AWAIT)
 _COMPUTED: Final = ("getattr", "setattr", "delattr", "vars", "__dict__", "attrgetter", "globals")
 _SUSPENDABLE: Final = (types.CoroutineType, types.GeneratorType, types.AsyncGeneratorType)
+_SUSPENDS: Final = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
 class Change(NamedTuple):
@@ -78,6 +82,15 @@ class _Stop(NamedTuple):
         return self.awaits is not None and self.awaits is before.awaits and self.lasti == before.lasti
 
 
+class _Glimpse(NamedTuple):
+    """What a frame shows of itself: its code, at which line it is, and its variables."""
+
+    code: CodeType
+    line: int
+    variables: Mapping[str, object]
+    module: dict[str, object]
+
+
 class AuditedMachine(BareMachine):
     """Runs as the bare machine does, and keeps a `Segment` for each step; with a `pin` the line of one change."""
 
@@ -88,6 +101,8 @@ class AuditedMachine(BareMachine):
         self.pinned = ""
         self._pin = pin
         self._frames: list[FrameType] = []
+        # Of frames that gave way: how they looked then.
+        self._left: dict[FrameType, _Glimpse] = {}
         self._stops: dict[Task, list[_Stop]] = {}
         self._roots: dict[Task, list[Root]] = {}
         self._selves: dict[int, Root] = {}
@@ -131,6 +146,7 @@ class AuditedMachine(BareMachine):
             self.fail_task(self.current, error)
         finally:
             self._frames.clear()
+            self._left.clear()
             self._stops.clear()
             self._roots.clear()
             self._unwind()
@@ -163,8 +179,16 @@ class AuditedMachine(BareMachine):
         return False
 
     def _hear_call(self, frame: FrameType, event: str, _: object) -> None:
-        if event == "call" and self._is_theirs(frame):
-            self._frames.append(frame)
+        if event == "call":
+            if self._is_theirs(frame):
+                self._frames.append(frame)
+        elif event == "return" and frame.f_code.co_flags & _SUSPENDS and self._is_theirs(frame):
+            # If it is dropped before its end, its frame must not be looked at any more: Python 3.13.0 to 3.13.5
+            # free what that shows (gh-125723).
+            if frame.f_lasti in _returns(frame.f_code):
+                self._left.pop(frame, None)
+            else:
+                self._left[frame] = _glimpse(frame)
 
     def _is_theirs(self, frame: FrameType) -> bool:
         code = frame.f_code
@@ -180,18 +204,14 @@ class AuditedMachine(BareMachine):
     def _look(self, task: Task) -> None:
         """Take down what the step that ends now changed, and what it may have used."""
         ran = self._ran(task)
+        left, self._left = self._left, {}
         if not ran:
             # The bench alone was at work: it touches nothing of theirs.
             self.segments.append(Segment(task.name, (), {}, ()))
             return
-        stops = {stop.frame: stop for stop in self._stops[task]}
-        names: dict[str, None] = {}
         own: list[Root] = []
-        for frame in ran:
-            names.update(dict.fromkeys(frame.f_code.co_names))
-            own += self._variables(frame, stops.get(frame))
-            own.append(self._module_of(frame))
-            self._meet(frame)
+        seen = [self._look_into(frame, task, left, own) for frame in ran]
+        names = dict.fromkeys([name for each in seen for name in each.code.co_names])
         stands = self.reach.walk(self._everything())
         stood, self._stood = self._stood, stands
         changed = [place for place, value in stands.items() if place in stood and stood[place] != value]
@@ -199,8 +219,19 @@ class AuditedMachine(BareMachine):
         self._by_hand = False
         may_use = self.reach.walk(own, _AnyName() if any(name in names for name in _COMPUTED) else names, calling=False)
         may_use.update(dict.fromkeys(changed))
-        code = tuple((frame.f_code, frame.f_lineno) for frame in ran)
-        self.segments.append(Segment(task.name, changes, may_use, code))
+        self.segments.append(Segment(task.name, changes, may_use, tuple((each.code, each.line) for each in seen)))
+
+    def _look_into(self, frame: FrameType, task: Task, left: Mapping[FrameType, _Glimpse], own: list[Root]) -> _Glimpse:
+        """Add to `own` what the code of a frame can get at; return what is to be seen of it, or was."""
+        stop = next((stop for stop in self._stops[task] if stop.frame is frame), None)
+        seen = left.get(frame)
+        if seen is None or stop is not None:
+            seen = _glimpse(frame)
+            own += _cells(seen, frame if stop is None else stop.coro)
+        own += self._variables(seen)
+        own.append(self._module_of(seen))
+        self._meet(seen)
+        return seen
 
     def _ran(self, task: Task) -> list[FrameType]:
         """Return the frames of theirs in which something happened, and note where the task stands now.
@@ -213,22 +244,25 @@ class AuditedMachine(BareMachine):
         ran = [frame for frame in dict.fromkeys(self._frames) if frame not in idle]
         self._frames.clear()
         if ran or task not in self._roots:
-            self._roots[task] = [root for stop in stops for root in self._variables(stop.frame, stop)]
+            self._roots[task] = []
+            for stop in stops:
+                seen = _glimpse(stop.frame)
+                self._roots[task] += self._variables(seen) + _cells(seen, stop.coro)
         return ran
 
-    def _module_of(self, frame: FrameType) -> Root:
+    def _module_of(self, seen: _Glimpse) -> Root:
         """Return the module that the code of a frame belongs to."""
-        variables = frame.f_globals
+        variables = seen.module
         module = str(variables.get("__name__", "?"))
         if module not in self._modules:
             self._modules[module] = Root(module, "", Globals(variables))
         return self._modules[module]
 
-    def _meet(self, frame: FrameType) -> None:
+    def _meet(self, seen: _Glimpse) -> None:
         """Keep in sight what code was called on."""
-        code = frame.f_code
+        code = seen.code
         if code.co_argcount and code.co_varnames[0] == "self":
-            me = frame.f_locals.get("self")
+            me = seen.variables.get("self")
             if not self.reach.is_leaf(me):
                 self._selves.setdefault(self.reach.number(me), Root("self", code.co_qualname, me))
 
@@ -242,18 +276,10 @@ class AuditedMachine(BareMachine):
             yield from self._roots[task]
         yield from self._selves.values()
 
-    def _variables(self, frame: FrameType, stop: _Stop | None) -> list[Root]:
-        """Return the variables of a frame: those it shares with inner functions as cells, too."""
-        code = frame.f_code
-        variables = frame.f_locals
+    def _variables(self, seen: _Glimpse) -> list[Root]:
+        """Return the variables of a frame."""
         leaf = self.reach.is_leaf
-        roots = [Root(name, code.co_qualname, value) for name, value in variables.items() if not leaf(value)]
-        if code.co_cellvars or code.co_freevars:
-            shared = [*code.co_cellvars, *code.co_freevars]
-            # A suspended frame belongs to its coroutine, one that returned to itself.
-            cells = [each for each in gc.get_referents(frame if stop is None else stop.coro) if type(each) is CellType]
-            roots += [Root(_name_of(cell, shared, variables), code.co_qualname, cell) for cell in cells]
-        return roots
+        return [Root(name, seen.code.co_qualname, value) for name, value in seen.variables.items() if not leaf(value)]
 
     # --- a change -------------------------------------------------------------------
 
@@ -296,6 +322,29 @@ def _stops_of(coro: object) -> Iterator[_Stop]:
             # A wrapper of Python's own around what is awaited.
             awaits = next((each for each in gc.get_referents(awaits) if isinstance(each, _SUSPENDABLE)), None)
         coro = awaits
+
+
+def _glimpse(frame: FrameType) -> _Glimpse:
+    return _Glimpse(frame.f_code, frame.f_lineno, dict(frame.f_locals), frame.f_globals)
+
+
+@cache
+def _returns(code: CodeType) -> frozenset[int]:
+    """Return where code returns, as offsets; everywhere else it only gives way, or raises."""
+    return frozenset(
+        each.offset for each in dis.get_instructions(code) if each.opname in ("RETURN_VALUE", "RETURN_CONST")
+    )
+
+
+def _cells(seen: _Glimpse, owner: object) -> list[Root]:
+    """Return the variables that a frame shares with inner functions, as cells.
+
+    A suspended frame belongs to its coroutine, one that returned to itself.
+    """
+    code = seen.code
+    shared = [*code.co_cellvars, *code.co_freevars]
+    cells = [each for each in gc.get_referents(owner) if type(each) is CellType] if shared else []
+    return [Root(_name_of(cell, shared, seen.variables), code.co_qualname, cell) for cell in cells]
 
 
 def _name_of(cell: CellType, left: list[str], variables: Mapping[str, object]) -> str:
