@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from notifierlab.machine.access import Access, Mode
-from tests.trace_programs import CELLS, ordered, Program, Steps, Trace
+from tests.trace_programs import CELLS, dependent, ordered, Program, Steps, Trace
 
 
 class _Task(NamedTuple):
@@ -20,6 +20,8 @@ class _Task(NamedTuple):
     owed: tuple[tuple[str, int], ...] = ()
 
 
+_GRACE_BEGINS = (Access("rcu", Mode.READ),)
+_SECTION_BEGINS = Access("rcu", Mode.INSERT)
 _ZEROS = tuple((name, 0) for name in CELLS)
 
 
@@ -43,13 +45,20 @@ class _State(NamedTuple):
         return self.having(name, self.cell(name) + 1)
 
 
-def traces(program: Program, most: int) -> dict[Trace, tuple[int, ...]] | None:
-    """Return every trace of a program and what the cells hold at its end; None if there are too many."""
+Order = tuple[Steps, _State]
+"""The steps of an order, and what is at its end."""
+
+Orders = dict[Trace, Order]
+"""For each trace one order that is this trace."""
+
+
+def orders_of(program: Program, most: int) -> Orders | None:
+    """Return every trace of a program; None if there are too many."""
     start = _started(program)
-    frontier: dict[Trace, tuple[Steps, _State]] = {frozenset(): ((), start)}
-    ends: dict[Trace, tuple[int, ...]] = {}
+    frontier: Orders = {frozenset(): ((), start)}
+    ends: Orders = {}
     while frontier:
-        behind: dict[Trace, tuple[Steps, _State]] = {}
+        behind: Orders = {}
         for key, (steps, state) in frontier.items():
             moved = False
             for at in range(len(state.tasks)):
@@ -58,11 +67,63 @@ def traces(program: Program, most: int) -> dict[Trace, tuple[int, ...]] | None:
                     more = (*steps, (state.tasks[at].name, accesses, values))
                     behind[ordered(more)] = (more, after)
             if not moved:
-                ends[key] = tuple(value for _, value in state.cells)
+                ends[key] = steps, state
         frontier = behind
         if len(frontier) > most or len(ends) > most:
             return None
     return ends
+
+
+def cells_of(order: Order) -> tuple[int, ...]:
+    """Return what the cells hold at the end of an order."""
+    return tuple(value for _, value in order[1].cells)
+
+
+def graces_begun_early(program: Program, order: Order) -> tuple[Trace, bool]:
+    """Return the trace of an order in which each grace period begins before every section that its task had
+    not seen, and whether that has come to its end."""
+    steps, state = order
+    while (early := _replayed(program, _begun_early(steps)))[0] != steps:
+        steps, state = early
+    return ordered(steps), not any(True for at in range(len(state.tasks)) for _ in _moves(_without_idle(state, at), at))
+
+
+def _replayed(program: Program, schedule: Steps) -> Order:
+    """Return the order in which the same tasks go, with what their steps touch then."""
+    state = _started(program)
+    steps: Steps = ()
+    for task, _, values in schedule:
+        at = [each.name for each in state.tasks].index(task)
+        moves = _moves(_without_idle(state, at), at)
+        accesses, state = next((accesses, after) for accesses, chosen, after in moves if chosen == values)
+        steps = (*steps, (task, accesses, values))
+    return steps, state
+
+
+def _begun_early(steps: Steps) -> Steps:
+    """Return the steps, each begin of a grace period put before the sections that its task had not seen."""
+    at = 0
+    while at < len(steps):
+        if steps[at][1] == _GRACE_BEGINS:
+            seen = _seen_before(steps, at)
+            if any(_SECTION_BEGINS in steps[n][1] for n in range(at) if n not in seen):
+                late = [step for n, step in enumerate(steps) if n != at and n not in seen]
+                steps = (*[steps[n] for n in seen], steps[at], *late)
+                at = len(seen)
+        at += 1
+    return steps
+
+
+def _seen_before(steps: Steps, at: int) -> list[int]:
+    """Return the steps that happened before the one before `at` of the same task, and that one."""
+    seen: list[int] = []
+    for n in range(at - 1, -1, -1):
+        task, accesses, _ = steps[n]
+        if task == steps[at][0] or any(
+            task == steps[later][0] or dependent(accesses, steps[later][1]) for later in seen
+        ):
+            seen.insert(0, n)
+    return seen
 
 
 def whole_orders(program: Program) -> Iterator[tuple[Trace, _State]]:

@@ -275,7 +275,7 @@ def ordered(steps: Iterable[tuple[str, tuple[Access, ...], tuple[int, ...]]]) ->
         counts[task] = counts.get(task, 0) + 1
         clock = dict(last.get(task, {}))
         for (other, n, touched, _), before in seen:
-            if other != task and _dependent(accesses, touched):
+            if other != task and dependent(accesses, touched):
                 for who, at in (*before.items(), (other, n)):
                     clock[who] = max(clock.get(who, 0), at)
         # Which of two puts left more does not matter, as long as there are some.
@@ -287,5 +287,5 @@ def ordered(steps: Iterable[tuple[str, tuple[Access, ...], tuple[int, ...]]]) ->
     return frozenset((event, tuple(sorted(clock.items()))) for event, clock in seen)
 
 
-def _dependent(some: Sequence[Access], others: Sequence[Access]) -> bool:
+def dependent(some: Sequence[Access], others: Sequence[Access]) -> bool:
     return any(a.object == b.object and conflicts(a.mode, b.mode) for a in some for b in others)

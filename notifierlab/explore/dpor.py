@@ -20,6 +20,8 @@ What differs from the book, where a step touches the same in every order:
 - Locks and waits: a race is between steps either of which could have run (`races.py`).
   A step left waiting in a deadlock takes part. Where no race tells enough, the step is
   *loose*: everybody is tried where it was, and wherever it sleeps.
+- A section that is begun behind a grace period is not tried before it, unless then two might wait
+  for each other (`graces.py`).
 - A choice of a value is part of its step's name: each value is tried wherever the step is,
   and sleeps by itself; a step covers others' only with all its values.
 
@@ -32,6 +34,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from notifierlab.explore.estimate import Estimate, Position
+from notifierlab.explore.graces import needless
 from notifierlab.explore.happens import Taken
 from notifierlab.explore.planning import Planning
 from notifierlab.explore.races import Race, Races
@@ -341,6 +344,8 @@ class Dpor(Planning):
             return
         race.settled = -1
         history, first = self._history, race.first
+        if needless(history, race):
+            return
         node = self._stack[first]
         if node.sleep and not race.others:
             who = history.tasks[first]

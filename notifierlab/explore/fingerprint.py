@@ -114,9 +114,9 @@ class Portrait:
         other.notes_taken = self.notes_taken
         return other
 
-    def take(self, machine: Machine) -> Step:
-        """Go on by one step that `machine` has recorded; return it."""
-        step = machine.trace[self.taken]
+    def take(self, machine: Machine, step: Step | None = None) -> Step:
+        """Go on by one step that `machine` has recorded, or by `step` in its place; return it."""
+        step = machine.trace[self.taken] if step is None else step
         self._alike = machine.alike
         declared = self._declared(machine.notes)
         past = self._observe(step)

@@ -14,11 +14,15 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from notifierlab.machine.access import Access, CONFLICTS, Mode, Step, WAKING
+from notifierlab.machine.access import Access, ACCESSES, CONFLICTS, Mode, Step, WAKING
+from notifierlab.machine.locks import RCU
 
 Values = tuple[int, ...]
 Label = tuple[str, Values]
 """A step by name: its task, and the values it chose."""
+
+GRACE_BEGINS: Final = ACCESSES[RCU, Mode.READ]
+SECTION_BEGINS: Final = ACCESSES[RCU, Mode.INSERT]
 
 _MODES: Final = len(Mode)
 
@@ -105,10 +109,12 @@ class Places(dict[int, list[int]]):
 
 
 class Tables(NamedTuple):
-    """Where the steps of one kind stand, and where those stand that they conflict with."""
+    """Where the steps of one kind stand, and where those stand that they conflict with: those in `beside`
+    could as well have been behind them (`graces.py`)."""
 
     own: tuple[Places, ...]
     against: tuple[Places, ...]
+    beside: tuple[Places, ...]
 
 
 class History:
@@ -116,7 +122,7 @@ class History:
 
     Tasks have numbers, for the whole search. `clocks[n][t]` is the last step of task `t`
     that is `hb` before step `n`, -1 if there is none; `own[t]` lists the steps of a task;
-    `behind[n]` is the last step of another task that is `hb` before step `n`.
+    `behind[n]` is the last step of another task that step `n` must stay behind.
     """
 
     def __init__(self) -> None:
@@ -179,7 +185,7 @@ class History:
         clock, immediate = self.joined(tables, task)
         self.found(step, at, task, immediate)
         clock[task] = -1
-        self.behind.append(max(clock))
+        self.behind.append(max([*clock, *immediate]) if tables.beside else max(clock))
         clock[task] = at
         self.steps.append(step)
         self.tasks.append(task)
@@ -205,12 +211,13 @@ class History:
             if CONFLICTS[mode] >> other & 1
         }
         own = [touches[name][mode] for name, mode in step.accesses]
-        tables = self._tables[step.kind] = Tables(tuple(own), tuple(against.values()))
+        beside = [against.pop(GRACE_BEGINS)] if SECTION_BEGINS in step.accesses and GRACE_BEGINS in against else []
+        tables = self._tables[step.kind] = Tables(tuple(own), tuple(against.values()), tuple(beside))
         return tables
 
     def joined(self, tables: Tables, task: int) -> tuple[list[int], list[int]]:
         """Return the clock of a step that comes next, and the last steps that it depends on:
-        those with nothing between them and it. The latest is the first."""
+        those with nothing between them and it. The latest is the first, those `beside` are the last."""
         clock = self.before(task).copy()
         # For each mode and task the last step that is not behind already by the own task's order.
         found = []
@@ -228,6 +235,8 @@ class History:
                 for at, last in enumerate(self.clocks[other]):
                     if last > clock[at]:
                         clock[at] = last
+        for by_task in tables.beside:
+            immediate += [places[-1] for who, places in by_task.items() if places[-1] > clock[who]]
         return clock, immediate
 
     def found(self, step: Taken, at: int, task: int, immediate: list[int]) -> None:

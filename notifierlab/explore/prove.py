@@ -23,6 +23,7 @@ from typing import Final, TYPE_CHECKING
 from notifierlab.explore.dpor import Dpor
 from notifierlab.explore.estimate import Position
 from notifierlab.explore.fingerprint import Numbers, Portrait, State
+from notifierlab.explore.graces import without_graces
 from notifierlab.explore.states import States
 from notifierlab.machine.sched import Machine
 
@@ -63,7 +64,9 @@ class Prove:
         numbers = Numbers()
         self.dpor = Dpor()
         self.states = States(numbers)
+        # How the runs of `dpor` ended, and those of `states`.
         self.final: dict[State, None] = {}
+        self.final_too: dict[State, None] = {}
         self.longest = 0
         self.model = ""
         self._numbers = numbers
@@ -80,7 +83,7 @@ class Prove:
     @property
     def agreed(self) -> bool:
         """Whether both have ended, and came to the same final states."""
-        return self._both_ended and self.final == self.states.final
+        return self._both_ended and self.final == self.final_too
 
     @property
     def _both_ended(self) -> bool:
@@ -123,16 +126,25 @@ class Prove:
 
     def end_run(self, result: "RunResult") -> None:
         """Learn from a run that ended."""
-        traces = self.dpor.traces
+        traces, states, final = self.dpor.traces, self.states.final, len(self.states.final)
         self._current.strategy.end_run(result)
         self._current.steps += result.steps
         self.longest = max(self.longest, result.steps)
         if self.dpor.traces > traces and self.dpor.declared and self.dpor.whole:
-            assert self._machine is not None
-            portrait = Portrait(self._numbers)
-            for _ in result.trace:
-                portrait.take(self._machine)
-            self.final[portrait.state()] = None
+            self.final[self._end_of(result)] = None
+        if self.states.final is not states:
+            self.final_too.clear()
+            final = 0
+        if len(self.states.final) > final:
+            self.final_too[self._end_of(result)] = None
+
+    def _end_of(self, result: "RunResult") -> State:
+        """Return the state in which the run ended, with nothing of what `dpor` does not try in both orders."""
+        assert self._machine is not None
+        portrait = Portrait(self._numbers)
+        for step in without_graces(result.trace):
+            portrait.take(self._machine, step)
+        return portrait.state()
 
     def covered(self) -> str:
         """Say what is proved, or else how far both came."""
@@ -173,7 +185,7 @@ class Prove:
         if self._both_ended and not self.agreed:
             raise Disagreement(
                 f"dpor and states both ended and disagree: {len(self.final)} final states from {self.dpor.traces} "
-                f"orders, {len(self.states.final)} from {self.states.states} states. This is an error of the bench, "
+                f"orders, {len(self.final_too)} from {self.states.states} states. This is an error of the bench, "
                 "or of what the scenario declares (machine.touch, holds, at, interchangeable); nothing is proved"
             )
 

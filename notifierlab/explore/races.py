@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise, takewhile
 from typing import Final, NamedTuple
 
-from notifierlab.explore.happens import History, Taken
+from notifierlab.explore.happens import GRACE_BEGINS, History, Taken
 from notifierlab.machine.access import Access, CONFLICTS, Mode
 
 _GUARDS: Final = frozenset((Mode.ACQUIRE, Mode.ACQUIRE_READ, Mode.PASS, Mode.PASS_READ, Mode.AWAIT, Mode.AFTER))
@@ -125,7 +125,9 @@ class Races(History):
         """
         first, clocks = race.first, self.clocks
         who = self.tasks[first]
-        left = [at for at in range(first + 1, len(clocks)) if clocks[at][who] < first]
+        # What stands behind the begin of a grace period, and might as well before it, is to stay behind it.
+        end = race.second if GRACE_BEGINS in race.step.accesses else len(clocks)
+        left = [at for at in range(first + 1, end) if clocks[at][who] < first]
         for gone in race.others:
             left = [at for at in left if not self.after(gone, at)]
         race.asked = left[-1] if left else first

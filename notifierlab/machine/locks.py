@@ -344,8 +344,11 @@ class WaitQueue:
         await self.machine.step()
 
 
-_RCU: Final = "rcu"
+RCU: Final = "rcu"
 """All read sections as one object: which of them began before a grace period did."""
+
+SECTION: Final = "rcu section "
+"""How the names of single read sections begin, which end once."""
 
 
 class Rcu:
@@ -371,7 +374,7 @@ class Rcu:
         task.rcu_depth += 1
         if task.rcu_depth == 1:
             self._begun[task] = task.rcu_section = task.rcu_section + 1
-            self.machine.touch(_RCU, Mode.INSERT)
+            self.machine.touch(RCU, Mode.INSERT)
         self.machine.emit(RcuReadEntered)
 
     def read_exit(self) -> None:
@@ -387,7 +390,7 @@ class Rcu:
         machine = self.machine
         machine.might_sleep("synchronize_rcu")
         await machine.step()
-        machine.touch(_RCU, Mode.READ)
+        machine.touch(RCU, Mode.READ)
         machine.emit(RcuSyncBegun)
         begun = sorted(self._begun.items(), key=lambda each: each[0].name)
 
@@ -406,7 +409,7 @@ class Rcu:
 
 
 def _section_of(task: Task, section: int) -> str:
-    return f"rcu section {section} of {task.name}"
+    return f"{SECTION}{section} of {task.name}"
 
 
 def _is_open(task: Task, section: int) -> bool:
