@@ -305,3 +305,18 @@ def test_retries_without_reason_are_a_livelock(reason: bool) -> None:
             with log.holding("mm0.mmap_sem"):
                 log.walk("page", "kvm0")
     assert spoken(log) == ([] if reason else ["livelock"])
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_two_vcpus_may_retry_as_long_as_a_window_is_open(closed: bool) -> None:
+    # They let each other run, and whoever has the window open is not chosen.
+    log = Log()
+    log.register()
+    with log.holding("mm0.mmap_sem"):
+        log.open("kvm0")
+        for _ in range(0 if closed else 70):
+            log(ev.FaultRetried, "kvm0", VA)
+        log.close("kvm0")
+    for _ in range(70 if closed else 3):
+        log(ev.FaultRetried, "kvm0", VA)
+    assert spoken(log) == (["livelock"] if closed else [])

@@ -334,7 +334,8 @@ class Livelock(Judge):
     """The run makes progress.
 
     Verified: it ends within its bound of steps, and no device retries one fault more than
-    `RETRIES_MAX` times while no callback of its MMU was entered.
+    `RETRIES_MAX` times while no callback of its MMU was entered, and none is due: as long as a window
+    is open, whoever is to close it may just not have been chosen.
     Not verified: whether a run that was cut off would have ended later.
     """
 
@@ -352,6 +353,9 @@ class Livelock(Judge):
             del self._retries[event.mmu]
 
     def on_fault_retried(self, event: ev.FaultRetried) -> None:
+        mmu = self.world.mmus[event.mmu]
+        if mmu.open or mmu.running:
+            return
         retries = self._retries.setdefault(event.mmu, {})
         key = (event.task, event.va)
         retries[key] = count = retries.get(key, 0) + 1
