@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from drivers.broken import MUTANTS
-from notifierlab import catalogue
+from notifierlab import catalogue, events
 from notifierlab.explore.run import run_once, RunResult
 from notifierlab.explore.search import explore
 from notifierlab.explore.strategies import Calm, RandomWalk, Strategy
@@ -73,6 +73,7 @@ def test_a_scenario_says_what_it_is_about_and_takes_its_numbers_by_name(scenario
     ("scenario", "params"),
     [
         ("founding-race", {"pages": 9, "vcpus": 2}),
+        ("founding-race", {"pages": 4, "vcpus": 2, "apart": True}),
         ("founding-race", {"shared": True, "pages": 2}),
         ("founding-race-rmap", {"pages": 2}),
         ("kvm-fault-vs-munmap", {"pages": 2, "vcpus": 2, "rounds": 2, "reuse": True}),
@@ -90,6 +91,22 @@ def test_a_scenario_says_what_it_is_about_and_takes_its_numbers_by_name(scenario
 def test_a_scenario_is_clean_at_other_sizes(scenario: str, params: dict[str, int | bool]) -> None:
     result = explore(Request(scenario=scenario, params=params).resolve(), "random", runs=12)
     assert result.findings == ()
+
+
+def test_vcpus_that_are_apart_touch_pages_of_their_own() -> None:
+    touched: dict[str, list[int]] = {}
+
+    def note(event: events.Event) -> None:
+        if isinstance(event, events.SecAccessed):
+            touched.setdefault(event.cpu, []).append(event.va // events.PAGE_SIZE % 4)
+
+    # Behind the truncate there is nothing left to touch.
+    walk = RandomWalk(0)
+    for _ in range(20):
+        walk.new_run()
+        params = {"pages": 4, "vcpus": 2, "apart": True}
+        run_once(Request(scenario="founding-race", params=params).resolve(), walk, sink=note)
+    assert {cpu: sorted({*pages}) for cpu, pages in touched.items()} == {"kvm0.vcpu0": [0, 1], "kvm0.vcpu1": [2, 3]}
 
 
 # --- churn --------------------------------------------------------------------------
