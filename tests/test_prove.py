@@ -91,6 +91,13 @@ def test_a_disagreement_is_an_error_that_says_so() -> None:
         explore(yardstick_spec(1), strategy=prove)
 
 
+def test_what_was_seen_before_the_search_over_states_began_anew_does_not_count() -> None:
+    prove = Prove()
+    prove.final_too["a state of before",] = None
+    explore(yardstick_spec(1), strategy=prove)
+    assert prove.agreed
+
+
 def test_nothing_is_proved_of_a_scenario_that_does_not_record_all() -> None:
     async def silent(host: Host) -> None:
         async with host.together() as tasks:

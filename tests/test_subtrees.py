@@ -96,7 +96,8 @@ def test_every_trace_of_hundreds_of_small_programs_is_executed_once(
     errands = 0
     for seed in range(40 * part, 40 * (part + 1)):
         errands += check(drawn(seed, pools), (1, 2, 3, 16)[seed % 4], (1, 5, 30, 100)[seed // 4 % 4])
-    assert errands > 50
+    # Fewer orders of programs with nothing but grace periods need be executed.
+    assert errands > (50 if pools is GRACE else 100)
 
 
 # Found on the way to this: each lost a trace to another mistake.

@@ -126,15 +126,15 @@ class Prove:
 
     def end_run(self, result: "RunResult") -> None:
         """Learn from a run that ended."""
-        traces, states, final = self.dpor.traces, self.states.final, len(self.states.final)
+        traces, final = self.dpor.traces, len(self.states.final)
+        if not final:
+            # It may have begun anew.
+            self.final_too.clear()
         self._current.strategy.end_run(result)
         self._current.steps += result.steps
         self.longest = max(self.longest, result.steps)
         if self.dpor.traces > traces and self.dpor.declared and self.dpor.whole:
             self.final[self._end_of(result)] = None
-        if self.states.final is not states:
-            self.final_too.clear()
-            final = 0
         if len(self.states.final) > final:
             self.final_too[self._end_of(result)] = None
 
