@@ -40,6 +40,7 @@ from typing import Final
 from notifierlab.machine.access import Mode, Step
 from notifierlab.machine.declaring import Note
 from notifierlab.machine.sched import Machine
+from notifierlab.machine.task import END_OF, START_OF
 
 State = tuple[Hashable, ...]
 """The state of a run, for comparison with those of other runs of one `Numbers`."""
@@ -51,8 +52,6 @@ _REPLACES: Final = frozenset((Mode.WRITE, Mode.RELEASE, Mode.DOWNGRADE))
 _TOGETHER: Final = {Mode.ADD: "add", Mode.INSERT: "insert", Mode.WAKE: "wake", Mode.RELEASE_READ: "read"}
 _TAKES: Final = {Mode.ACQUIRE: "write", Mode.ACQUIRE_READ: "read", Mode.TRY: "try"}
 _ONCE: Final = frozenset((Mode.FIRST, Mode.AFTER))
-_START: Final = "start of "
-_END: Final = "end of "
 
 
 class Numbers:
@@ -183,12 +182,12 @@ class Portrait:
             elif mode is Mode.DOWNGRADE:
                 self._release(step.task, name, read=False)
                 self._hold(step.task, name, "read")
-            elif mode is Mode.FIRST and name.startswith(_START):
-                child = name.removeprefix(_START)
+            elif mode is Mode.FIRST and name.startswith(START_OF):
+                child = name.removeprefix(START_OF)
                 self._pasts[child] = self._numbers.of(("task", self._alike.get(child, child), past))
                 self._refresh(child)
                 self.gone = tuple([name for name in self.gone if name != child])
-            elif mode is Mode.FIRST and name.startswith(_END):
+            elif mode is Mode.FIRST and name.startswith(END_OF):
                 self.gone = tuple(sorted((*self.gone, step.task)))
         for note in declared:
             if note.kind == "holds":

@@ -17,14 +17,12 @@ of the end of another grace period than the one in question: any of them counts.
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 from notifierlab.explore.happens import GRACE_BEGINS, History, SECTION_BEGINS
 from notifierlab.explore.races import Race
 from notifierlab.machine.access import Mode, Step
 from notifierlab.machine.locks import RCU, SECTION
-
-_END: Final = "end of "
+from notifierlab.machine.task import END_OF
 
 
 def needless(history: History, race: Race) -> bool:
@@ -63,7 +61,7 @@ def _end_of_section(history: History, begin: int) -> int:
             return at
     me = history.steps[begin].task
     # It may have ended in the very step, or with the task.
-    return own[-1] if (f"{_END}{me}", Mode.FIRST) in history.steps[own[-1]].accesses else -1
+    return own[-1] if (f"{END_OF}{me}", Mode.FIRST) in history.steps[own[-1]].accesses else -1
 
 
 def _learns_of_an_end(history: History, begin: int, end: int) -> bool:

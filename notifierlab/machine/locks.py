@@ -28,7 +28,7 @@ from notifierlab.events import (
 )
 from notifierlab.machine.access import Mode
 from notifierlab.machine.sched import Machine
-from notifierlab.machine.task import Task
+from notifierlab.machine.task import END_OF, Task
 
 
 class SpinLock:
@@ -401,7 +401,7 @@ class Rcu:
             for task, section in begun if machine.recording else ():
                 # Who ended in the midst of a section is out of it.
                 left = task.done and task.rcu_depth and task.rcu_section == section
-                machine.touch(f"end of {task.name}" if left else _section_of(task, section), Mode.AFTER)
+                machine.touch(f"{END_OF}{task.name}" if left else _section_of(task, section), Mode.AFTER)
             return not still_open()
 
         await machine.step(over if begun else None, "an RCU grace period", still_open)

@@ -21,7 +21,7 @@ from notifierlab.events import Event, Waiting
 from notifierlab.machine.access import ACCESSES, Mode
 from notifierlab.machine.raised import in_a_line, is_exception, is_ours, place
 from notifierlab.machine.repeating import Repeating
-from notifierlab.machine.task import ANOTHER, Task
+from notifierlab.machine.task import ANOTHER, END_OF, START_OF, Task
 
 Args = TypeVarTuple("Args")
 T = TypeVar("T")
@@ -184,15 +184,15 @@ class Machine(Repeating):
         self.named[name] = task
         self._seat(task)
         if self.records:
-            self.touch(f"start of {name}", Mode.FIRST)
-            task.wants = ACCESSES[f"start of {name}", Mode.AFTER]
+            self.touch(f"{START_OF}{name}", Mode.FIRST)
+            task.wants = ACCESSES[f"{START_OF}{name}", Mode.AFTER]
         self.emit(events.TaskStarted, name, context)
         return task
 
     async def join(self, *tasks: Task) -> None:
         """Wait until all of `tasks` have ended."""
         left = list(tasks)
-        ends = [ACCESSES[f"end of {task.name}", Mode.AFTER] for task in tasks] if self.records else []
+        ends = [ACCESSES[f"{END_OF}{task.name}", Mode.AFTER] for task in tasks] if self.records else []
 
         def all_done() -> bool:
             # Looked at in every step of everybody: so those that are done are left out.
@@ -298,7 +298,7 @@ class Machine(Repeating):
         self.tasks.remove(task)
         del self.named[task.name]
         if self.recording:
-            self.touch(f"end of {task.name}", Mode.FIRST)
+            self.touch(f"{END_OF}{task.name}", Mode.FIRST)
         self.emit(events.TaskEnded)
         if self.tasks:
             return True

@@ -5,6 +5,12 @@ from typing import Any, Final
 
 from notifierlab.machine.access import Access
 
+START_OF: Final = "start of "
+"""How the name of the object begins that is touched when a task is started."""
+
+END_OF: Final = "end of "
+"""How the name of the object begins that is touched when a task ends."""
+
 ANOTHER: Final = "another task to run"
 """What a task waits for that only wants somebody else to move (see `Machine.relax`)."""
 
