@@ -58,7 +58,8 @@ class Page:
         self.driver = driver
 
     def open(self, path: Path, anchor: str = "") -> None:
-        """Opens the page anew and waits until it can be used."""
+        """Opens the page anew, on a screen, and waits until it can be used."""
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
         self.driver.get("about:blank")
         self.driver.get(path.as_uri() + anchor)
         self.wait("document.documentElement.dataset.ready === 'true'")

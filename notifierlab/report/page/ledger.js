@@ -1,6 +1,6 @@
 // The ledger: a table that is sorted by any column, of which only the visible rows are made.
 const LEDGER_HEIGHT = 29, LEDGER_PRINTED_MAX = 1000;
-const ledger = { rows: raw.ledger.rows, by: -1, down: false, box: $("ledger"), body: null };
+const ledger = { rows: raw.ledger.rows, by: -1, down: false, printing: false, box: $("ledger"), body: null };
 const WORDY = ["mm", "va", "mmu", "verdict"];
 const TITLES = {
   pfn: "page frame", gen: "which life of the frame", va: "address", mapped: "step at which the MMU first mapped it",
@@ -24,7 +24,7 @@ function bindLedger() {
   const table = element("table", "", element("thead", "", head), ledger.body);
   table.setAttribute("aria-rowcount", ledger.rows.length + 1);
   ledger.box.append(table);
-  ledger.box.addEventListener("scroll", () => renderLedger(), { passive: true });
+  ledger.box.addEventListener("scroll", renderLedger, { passive: true });
   ledger.body.onclick = (event) => {
     const row = event.target.closest("tr[data-freed]");
     if (row) chooseFreed(Number(row.dataset.pfn), Number(row.dataset.freed));
@@ -52,8 +52,15 @@ function compare(a, b) {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-function renderLedger(everything = false) {
+// A scroll is told with the next frame: while the page is printed, all rows stay.
+function printLedger(begins) {
+  ledger.printing = begins;
+  renderLedger();
+}
+
+function renderLedger() {
   if (!ledger.body) return;
+  const everything = ledger.printing;
   const total = ledger.rows.length;
   const from = everything ? 0 : Math.max(0, Math.floor(ledger.box.scrollTop / LEDGER_HEIGHT) - 6);
   const to = everything ? Math.min(total, LEDGER_PRINTED_MAX) : Math.min(total, from + Math.ceil(ledger.box.clientHeight / LEDGER_HEIGHT) + 12);

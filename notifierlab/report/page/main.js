@@ -144,8 +144,8 @@ function bindPage() {
     copy.textContent = "Copied";
   };
   $("save").onclick = saveLog;
-  addEventListener("beforeprint", () => renderLedger(true));
-  addEventListener("afterprint", () => renderLedger());
+  addEventListener("beforeprint", () => printLedger(true));
+  addEventListener("afterprint", () => printLedger(false));
 }
 
 function start() {
