@@ -264,7 +264,8 @@ class GruMmu(SharedState, MmuNotifier):
 
     async def steal_context(self, thief: GruContext) -> bool:
         """Unload a context of anybody, to make room for `thief`; false if none will do."""
-        for victim in await self.chiplet.occupants.get():
+        for turn in await self.chiplet.occupants.get():
+            victim = turn.of
             assert isinstance(victim, GruContext)
             if await victim.ts_ctxlock.try_acquire():
                 stolen = victim.is_loaded() and await victim.gms.lock_to_unload()

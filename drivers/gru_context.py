@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import ClassVar, Concatenate, Final, ParamSpec, TYPE_CHECKING
 
 from drivers.processor import LoadsAndStores
-from notifierlab import Atomic, Content, Mutex, PAGE_SIZE, shared, SharedState, SpinLock, Va
+from notifierlab import Content, Mutex, PAGE_SIZE, shared, SharedState, SpinLock, Va
 
 if TYPE_CHECKING:
     from drivers.gru import GruMmu
@@ -37,10 +37,10 @@ class GruContext(LoadsAndStores, SharedState):
 
     is_lab_object: ClassVar[bool] = True
 
-    # Under ts_ctxlock: it was stolen, or stole and others were quicker; and has had no hardware since.
+    # Under ts_ctxlock: it was stolen, or stole and others were quicker; so it waits before it steals.
     is_patient: bool = shared(False)
-    # It had to have patience, was loaded, and no access of its has come through yet.
-    is_due: Atomic[bool] = shared(False, atomic=True)
+    # Its thread's alone: it had to have patience, and no access of its has come through since.
+    is_due: bool = shared(False)
 
     def __init__(self, gms: "GruMmu", name: str, *, interrupts: bool = True) -> None:
         super().__init__(gms.machine, name)
@@ -80,8 +80,9 @@ class GruContext(LoadsAndStores, SharedState):
         content = await self.tlb.use(va, write=write, value=value)
         while content is None and await self._resolve(va, write=write):
             content = await self.tlb.use(va, write=write, value=value)
-        if self.is_due.peek():
-            await self.is_due.set(False)
+        if self.is_due:
+            self.is_due = False
+            await self.gms.chiplet.end_turn(self)
         return content
 
     async def _resolve(self, va: Va, *, write: bool) -> bool:
@@ -98,9 +99,19 @@ class GruContext(LoadsAndStores, SharedState):
         self.machine.trying()
         async with self.gms.mm.mmap_sem.read(), self.ts_ctxlock:
             loaded = self.is_loaded() or await self.load()
-        if not loaded:
-            # Model: not 20 ms, but until another try may succeed.
+            must_wait = not loaded and self._spend_patience()
+        # Model: GRU_ASSIGN_DELAY, and GRU_STEAL_DELAY after being stolen, are not 20 and 200 ms, but until each
+        # of those whose turn it is has got something out of it; or until another try may succeed.
+        if must_wait:
+            await self.gms.chiplet.wait_for_turns()
+        elif not loaded:
             await self.machine.relax()
+
+    def _spend_patience(self) -> bool:
+        """Tell whether it must wait for others' turns now, after which it may steal."""
+        had, self.is_patient = self.is_patient, False
+        self.is_due = self.is_due or had
+        return had
 
     async def interrupt(self, va: Va, *, write: bool) -> bool:
         """A miss raises an interrupt; return whether that was all it needed."""
@@ -126,22 +137,15 @@ class GruContext(LoadsAndStores, SharedState):
     async def load(self) -> bool:
         """Get a free context of the chiplet, or steal one; false if that failed."""
         chiplet = self.gms.chiplet
-        while not await chiplet.assign(self):
-            if not self._may_steal() or not await self.gms.steal_context(self):
+        while not await chiplet.assign(self, is_due=self.is_due or self.is_patient):
+            if self.is_patient or not await self.gms.steal_context(self):
                 return False
             # That made room; somebody else may be quicker to take it.
             self.is_patient = True
-        if self.is_patient:
-            await self.is_due.set(True)
-            self.is_patient = False
+        self._spend_patience()
         async with self.cch_lock:
             await self.gms.start_context(self)
         return True
-
-    def _may_steal(self) -> bool:
-        # Model: GRU_ASSIGN_DELAY after a theft in vain, and GRU_STEAL_DELAY after being stolen, are not
-        # 20 and 200 ms, but until each of those who took their turn has got something out of it.
-        return not (self.is_patient and any(_is_due(other) for other in self.gms.chiplet.occupants.peek()))
 
     async def unload(self, *, zap: bool = True) -> None:
         """Give the context of the chiplet back.
@@ -159,11 +163,6 @@ class GruContext(LoadsAndStores, SharedState):
 
     def __repr__(self) -> str:
         return self.name
-
-
-def _is_due(context: object) -> bool:
-    assert isinstance(context, GruContext)
-    return context.is_due.peek()
 
 
 class InFlight(LoadsAndStores):

@@ -152,6 +152,19 @@ class Occupant(Protocol):
     is_lab_object: ClassVar[bool]
 
 
+class Turn(NamedTuple):
+    """A context of the chiplet, in use: whose turn it is, and whether that is due.
+
+    As long as it is, nobody who has patience takes it away.
+    """
+
+    of: Occupant
+    is_due: bool
+
+    def __repr__(self) -> str:
+        return f"{self.of!r}, due" if self.is_due else repr(self.of)
+
+
 class Chiplet(SharedState):
     """gru_state: some contexts, and the ASIDs of everybody who runs in them.
 
@@ -159,7 +172,7 @@ class Chiplet(SharedState):
     """
 
     # Who is loaded.
-    occupants: Atomic[tuple[Occupant, ...]] = shared((), atomic=True)
+    occupants: Atomic[tuple[Turn, ...]] = shared((), atomic=True)
     # Under gs_asid_lock.
     gs_asid: int = shared(ASID_FIRST)
     gs_asid_gen: int = shared(1)
@@ -175,23 +188,36 @@ class Chiplet(SharedState):
         # Every context's hardware, loaded or not: what a flush of the whole TLB reaches.
         self._hardware: list[Cch] = []
 
-    async def assign(self, occupant: Occupant) -> bool:
+    async def assign(self, occupant: Occupant, *, is_due: bool = False) -> bool:
         """Give `occupant` a free context; false if there is none."""
-        return occupant in await self.occupants.change(
-            lambda now: (*now, occupant) if len(now) < self.contexts else now
-        )
+        given = Turn(occupant, is_due)
+        return given in await self.occupants.change(lambda now: (*now, given) if len(now) < self.contexts else now)
 
     async def unassign(self, occupant: Occupant) -> None:
         """Take its context back."""
         had = []
 
-        def without(now: tuple[Occupant, ...]) -> tuple[Occupant, ...]:
-            had.append(occupant in now)
-            return tuple(other for other in now if other is not occupant)
+        def without(now: tuple[Turn, ...]) -> tuple[Turn, ...]:
+            left = tuple(turn for turn in now if turn.of is not occupant)
+            had.append(left != now)
+            return left
 
         await self.occupants.change(without)
         if not had[0]:
             self.machine.bug("gru_free_gru_context", f"{occupant!r} has no context of {self.name}", self.name)
+
+    async def end_turn(self, occupant: Occupant) -> None:
+        """`occupant` got something out of its context, if it still has one: it is due no more."""
+        over = Turn(occupant, is_due=False)
+        await self.occupants.change(lambda now: tuple(over if turn.of is occupant else turn for turn in now))
+
+    async def wait_for_turns(self) -> None:
+        """Wait until nobody who is loaded is due."""
+
+        def due() -> tuple[str, ...]:
+            return tuple(repr(turn.of) for turn in self.occupants.peek() if turn.is_due)
+
+        await self.machine.step(lambda: not due(), "those whose turn is due", due)
 
     def start(self, cch: Cch, asid: int) -> None:
         """Let a context run under `asid`: what stands in the TLB under it matches, for whomever it was made."""

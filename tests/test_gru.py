@@ -384,22 +384,18 @@ def test_threads_wait_for_the_only_context() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("scenario", "steps_max"), [("gru-two-thieves", 500), ("gru-steal", 700)])
-def test_contexts_that_steal_from_each_other_all_get_their_turn(scenario: str, steps_max: int) -> None:
+@pytest.mark.parametrize("scenario", ["gru-two-thieves", "gru-steal"])
+def test_contexts_that_steal_from_each_other_all_get_their_turn(scenario: str) -> None:
     # Each could steal back what was stolen before anybody got something out of it, for ever.
     search, spec = Dpor(), Request(scenario=scenario).resolve()
-    ends: dict[str, int] = {}
-    for _ in range(400):
-        assert search.new_run()
-        result = run_once(spec, search)
-        ends[result.ended] = max(result.steps, ends.get(result.ended, 0))
-    assert list(ends) == ["complete"]
-    assert ends["complete"] < steps_max
+    while search.new_run():
+        assert run_once(spec, search).ended == "complete"
+    assert search.proved
 
 
 def turns(*contexts: GruContext) -> tuple[bool, ...]:
     """Return of each whether it has patience, and whether it is due."""
-    return tuple(flag for context in contexts for flag in (context.is_patient, context.is_due.peek()))
+    return tuple(flag for context in contexts for flag in (context.is_patient, context.is_due))
 
 
 def test_who_was_stolen_waits_until_the_thief_got_something_out_of_it() -> None:
