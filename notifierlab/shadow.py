@@ -35,6 +35,7 @@ class Spte(Watched):
     """One shadow entry: `va` translates to `page`, by the answer to `lookup`."""
 
     WATCHED = ("accessed", "dirty", "write")
+    MARKS = ("accessed", "dirty")
     __slots__ = ("accessed", "dirty", "lookup", "page", "va", "write")
 
     def __init__(self, va: Va, page: Page, *, write: bool, lookup: str) -> None:
@@ -62,8 +63,15 @@ class ShadowTable:
         self.rmap: dict[Va, Spte] = lab_dict(machine, f"{mmu}.rmap")
 
     async def set(self, va: Va, page: Page, *, write: bool, lookup: str) -> Spte:
-        """Translate `va` to `page` from now on; `lookup` is where that came from."""
+        """Translate `va` to `page` from now on; `lookup` is where that came from.
+
+        Where it does so already, by another fault at the same address, nothing changes: the
+        entry that stands keeps what it knows of its use (mmu_set_spte, `was_rmapped`).
+        """
         await self.machine.step()
+        standing = self.entries.get(va)
+        if standing is not None and standing.page is page and standing.write == write:
+            return standing
         spte = watch(Spte(va, page, write=write, lookup=lookup), self.machine, f"{self.mmu}.spte{va:x}")
         self.entries[va] = self.rmap[va] = spte
         self.machine.emit(events.SpteSet, self.mmu, va, page.pfn, write, lookup)
@@ -157,7 +165,8 @@ class Tlb(Watched):
         if spte is None or (write and not spte.write):
             return False
         spte.accessed = True
-        spte.dirty = spte.dirty or write
+        if write:
+            spte.dirty = True
         self._put(va, TlbEntry(spte.page, spte, write=spte.write), "")
         return True
 
