@@ -203,6 +203,8 @@ class World(TaskWorld):
     def on_notifier_removed(self, event: ev.NotifierRemoved) -> None:
         mm, mmu = self.mms[event.mm], self.mmus[event.mmu]
         mm.listed = tuple(other for other in mm.listed if other is not mmu)
+        for window in mm.windows.values():
+            window.listed = tuple(other for other in window.listed if other is not mmu)
         mmu.listed = False
         mmu.removed = True
 

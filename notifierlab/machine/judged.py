@@ -71,6 +71,8 @@ class Judged:
         self._readonly: dict[tuple[str, int], None] = {}
         # By MMU: the tasks inside a start or end callback.
         self._inside: dict[str, list[str]] = {}
+        # By window: the MMUs that have heard its start, and no end.
+        self._waits: dict[str, dict[str, None]] = {}
 
     def take(self, event: ev.Event, *, hears: bool = True) -> None:
         """Touch what the event touches; if nobody `hears` it, only learn what later ones need."""
@@ -168,8 +170,8 @@ class Judged:
                 mine.remove(event.lock)
             self._must_be_flushed(task, event.lock)
         elif event.cls in ("i_mmap_lock", "mmap_sem"):
-            for mm in self._windows.get(task, {}).values():
-                self._touch(f"list {mm}", _R)
+            for win, mm in self._windows.get(task, {}).items():
+                self._must_have_ended(win, mm)
         else:
             self._visible(task, event.lock)
 
@@ -187,14 +189,22 @@ class Judged:
     def _on_task_ended(self, event: ev.TaskEnded) -> None:
         for change in self._changes.pop(event.task, ()):
             self._settle(change)
-        for mm in self._windows.pop(event.task, {}).values():
-            self._touch(f"list {mm}", _R)
+        for win, mm in self._windows.pop(event.task, {}).items():
+            self._must_have_ended(win, mm)
 
     def _on_window_opened(self, event: ev.WindowOpened) -> None:
         self._windows.setdefault(event.task, {})[event.win] = event.mm
 
     def _on_window_closed(self, event: ev.WindowClosed) -> None:
+        self._must_have_ended(event.win, event.mm)
         self._windows.get(event.task, {}).pop(event.win, None)
+
+    def _must_have_ended(self, win: str, mm: str) -> None:
+        """A window is over. Who left the list and still waits for its end need not hear of it; who waits and is
+        on the list must: so whether he left it before matters where somebody waits."""
+        self._touch(f"added {mm}", _R)
+        if self._waits.get(win):
+            self._touch(f"list {mm}", _R)
 
     def _on_mm_users_changed(self, event: ev.MmUsersChanged) -> None:
         if event.users <= 0:
@@ -226,6 +236,10 @@ class Judged:
         if event.callback in ("start", "end"):
             self._touch(f"count {mmu}", _I)
             self._inside.setdefault(mmu, []).append(event.task)
+        if event.callback == "start":
+            self._waits.setdefault(event.win, {})[mmu] = None
+        elif event.callback == "end":
+            self._waits.get(event.win, {}).pop(mmu, None)
         if event.callback == "young":
             self._asks(event)
         else:
@@ -245,8 +259,8 @@ class Judged:
         elif callback == "release":
             for word in ("heard ", "gone "):
                 self._touch(word + mmu, _W)
-            for word in ("released ", "open "):
-                self._touch(word + event.mm, _W)
+            self._touch(f"released {event.mm}", _W)
+            self._touch(f"open {event.mm}", _I)
         else:
             self._hears(event)
         if callback in ("start", "page", "release"):

@@ -6,7 +6,7 @@ Objects here are parts of the checker's memory, by a word and a name:
                                         message is due; which flush is due; who wrote it
     pte, readonly, settled, told        of an address: what stands there, may it be written,
                                         does everybody see it, was a message delivered
-    list, windows, walking, changing, open, pin, users, vmas, taking, released, cpu   of an mm
+    list, added, windows, walking, changing, open, pin, users, vmas, taking, released, cpu   of an mm
     calls, heard, admitted, gone, spte, tlb, sptes, tlbs, flush, touched, count, alive, pins
                                         of a secondary MMU; heard also at an address
 """
@@ -57,11 +57,12 @@ ALWAYS: Final[dict[type[ev.Event], Touches]] = {
     ),
     ev.PageNotifyDone: (("changing ", "mm", _I),),
     ev.CpuTlbFlushed: (("cpu ", "mm", _R),),
-    ev.WindowOpened: (("windows ", "mm", _I), ("list ", "mm", _R)),
-    ev.WindowClosed: (("windows ", "mm", _I), ("list ", "mm", _R)),
+    ev.WindowOpened: (("windows ", "mm", _I), ("added ", "mm", _R)),
+    ev.WindowClosed: (("windows ", "mm", _I), ("added ", "mm", _R)),
     ev.RegisterBegun: (("calls ", "mmu", _W), ("heard ", "mmu", _W), ("admitted ", "mmu", _W), ("users ", "mm", _R)),
     ev.NotifierAdded: (
         ("list ", "mm", _W),
+        ("added ", "mm", _W),
         ("windows ", "mm", _R),
         ("walking ", "mm", _R),
         ("changing ", "mm", _R),
