@@ -40,9 +40,10 @@ class Spin:
     met such a change, by looking once more: then the next one need not wait for anything.
     """
 
-    __slots__ = ("_looked", "_met", "_read", "_stale", "_stirrers", "_wake_up", "fresh", "over", "wake")
+    __slots__ = ("_looked", "_met", "_read", "_stale", "_stirrers", "_wake_up", "fresh", "over", "task", "wake")
 
-    def __init__(self, name: str, begun: int) -> None:
+    def __init__(self, name: str, task: str, begun: int) -> None:
+        self.task = task
         self.fresh = False
         self.over = False
         self.wake = ACCESSES[name, Mode.WAKE]
@@ -55,11 +56,11 @@ class Spin:
         self._stirrers: dict[str, None] = {}
         self._read = begun
 
-    def read(self, trace: Sequence[Step], me: str, begun: Mapping[int, tuple[Access, ...]]) -> None:
+    def read(self, trace: Sequence[Step], begun: Mapping[int, tuple[Access, ...]]) -> None:
         """Go on in the run."""
         for at in range(self._read, len(trace)):
             step = trace[at]
-            if step.task != me:
+            if step.task != self.task:
                 if self.wake in step.accesses:
                     self._stirrers[step.task] = None
                 if not self.over:
@@ -89,10 +90,17 @@ class Spin:
         """What the next try waits for: one who changes what this one saw, or nobody."""
         return self._met if self.fresh else self._wake_up
 
-    def is_stirred_by(self, task: str, touched: tuple[Access, ...]) -> bool:
-        """Tell whether a step of another task that touched this is its first to change what was looked at."""
+    def was_stirred_by(self, task: str) -> bool:
+        """Tell whether another task changed what was looked at."""
+        return task in self._stirrers
+
+    def saw(self, changed: tuple[Access, ...]) -> bool:
+        """Tell whether any of that was looked at."""
         looked = self._looked
-        return task not in self._stirrers and any(looked.get(name, 0) >> mode & 1 for name, mode in _changed(touched))
+        for name, mode in changed:  # noqa: SIM110 - for every step of a run
+            if looked.get(name, 0) >> mode & 1:
+                return True
+        return False
 
 
 # Most steps touch what many others did.
@@ -141,8 +149,11 @@ class Recording(Declaring):
         self.ready: list[Task] = []
         self.awake: list[Task] = []
         self.wide: dict[str, None] = {}
-        # The tries of each task, by name; it is in the middle of the last.
-        self._tries: dict[str, list[Spin]] = {}
+        # All tries, and by task the one that it is in the middle of.
+        self._tries: list[Spin] = []
+        self._trying: dict[str, Spin] = {}
+        # By task, the tries of others that it stirred by no step yet, out of so many of all.
+        self._unstirred: dict[str, tuple[list[Spin], int]] = {}
         # Of each step in which a try began, by number, what was touched behind that.
         self.begun: dict[int, tuple[Access, ...]] = {}
         self._touched_before_try = -1
@@ -226,37 +237,47 @@ class Recording(Declaring):
         """Say that what the current task looks at from now on, it looks at for a try."""
         me = self.current
         me.counts[_TRY] = n = me.counts.get(_TRY, 0) + 1
-        tries = self._tries.setdefault(me.name, [])
-        if tries:
-            tries[-1].read(self.trace, me.name, self.begun)
-            tries[-1].over = True
+        last = self._trying.get(me.name)
+        if last is not None:
+            last.read(self.trace, self.begun)
+            last.over = True
         if self.recording:
             self._touched_before_try = len(self._into)
         # Each try is an object of its own. One that is over is stirred all the same: whether
         # a step came before the next try began, its order alone does not say.
-        tries.append(Spin(f"{_TRY}{me.name}, {n}", len(self.trace)))
+        self._trying[me.name] = spin = Spin(f"{_TRY}{me.name}, {n}", me.name, len(self.trace))
+        self._tries.append(spin)
 
     def _is_stirred(self, task: Task) -> bool:
         """Tell whether something changed that a task looked at in its try; one that we know nothing of may go on."""
-        tries = self._tries.get(task.name)
-        if not tries:
+        last = self._trying.get(task.name)
+        if last is None:
             task.awaits = [ACCESSES[f"{_TRY}{task.name}", Mode.AWAIT]]
             return True
-        last = tries[-1]
-        last.read(self.trace, task.name, self.begun)
+        last.read(self.trace, self.begun)
         task.awaits = [last.awaits]
         return last.stirred
 
     def _stirring(self, touched: tuple[Access, ...]) -> tuple[Access, ...]:
-        """Return what a step touched, and whose tries it stirs by that."""
+        """Return what a step touched, and whose tries it stirs by that: of each task, the first step that does."""
         me = self.current.name
-        stirred = []
-        for name, tries in self._tries.items():
-            for spin in tries:
-                spin.read(self.trace, name, self.begun)
-                if name != me and spin.is_stirred_by(me, touched):
-                    stirred.append(spin.wake)
-        return (*touched, *stirred)
+        for spin in self._trying.values():
+            spin.read(self.trace, self.begun)
+        unstirred, known = self._unstirred.get(me, ([], 0))
+        for spin in self._tries[known:]:
+            spin.read(self.trace, self.begun)
+            if spin.task != me and not spin.was_stirred_by(me):
+                unstirred.append(spin)
+        stirred: list[Spin] = []
+        changed = _changed(touched)
+        if changed and unstirred:
+            stirred = [spin for spin in unstirred if spin.saw(changed)]
+            if stirred:
+                unstirred = [spin for spin in unstirred if spin not in stirred]
+                tasks = list(self._trying)
+                stirred.sort(key=lambda spin: tasks.index(spin.task))
+        self._unstirred[me] = unstirred, len(self._tries)
+        return (*touched, *(spin.wake for spin in stirred))
 
     def option_of(self, task: Task, *, carry_on: bool) -> int:
         """Return which option of the choice being made stands for `task`, one of `ready`."""
