@@ -18,10 +18,10 @@ of the end of another grace period than the one in question: any of them counts.
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
-from notifierlab.explore.happens import GRACE_BEGINS, History, SECTION_BEGINS
+from notifierlab.explore.happens import History
 from notifierlab.explore.races import Race
 from notifierlab.machine.access import Mode, Step
-from notifierlab.machine.locks import RCU, SECTION
+from notifierlab.machine.locks import GRACE_BEGINS, RCU, SECTION, SECTION_BEGINS
 from notifierlab.machine.task import END_OF
 
 

@@ -14,15 +14,12 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from notifierlab.machine.access import Access, ACCESSES, CONFLICTS, Mode, Step, WAKING
-from notifierlab.machine.locks import RCU
+from notifierlab.machine.access import Access, CONFLICTS, Mode, Step, WAKING
+from notifierlab.machine.locks import GRACE_BEGINS, SECTION_BEGINS
 
 Values = tuple[int, ...]
 Label = tuple[str, Values]
 """A step by name: its task, and the values it chose."""
-
-GRACE_BEGINS: Final = ACCESSES[RCU, Mode.READ]
-SECTION_BEGINS: Final = ACCESSES[RCU, Mode.INSERT]
 
 _MODES: Final = len(Mode)
 

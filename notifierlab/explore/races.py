@@ -18,8 +18,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise, takewhile
 from typing import Final, NamedTuple
 
-from notifierlab.explore.happens import GRACE_BEGINS, History, Taken
+from notifierlab.explore.happens import History, Taken
 from notifierlab.machine.access import Access, CONFLICTS, Mode
+from notifierlab.machine.locks import GRACE_BEGINS
 
 _GUARDS: Final = frozenset((Mode.ACQUIRE, Mode.ACQUIRE_READ, Mode.PASS, Mode.PASS_READ, Mode.AWAIT, Mode.AFTER))
 _ALONE: Final = (Mode.ACQUIRE, Mode.PASS)

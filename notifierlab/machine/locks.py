@@ -26,7 +26,7 @@ from notifierlab.events import (
     RcuSyncBegun,
     RcuSyncDone,
 )
-from notifierlab.machine.access import Mode
+from notifierlab.machine.access import ACCESSES, Mode
 from notifierlab.machine.sched import Machine
 from notifierlab.machine.task import END_OF, Task
 
@@ -347,6 +347,9 @@ class WaitQueue:
 RCU: Final = "rcu"
 """All read sections as one object: which of them began before a grace period did."""
 
+GRACE_BEGINS: Final = ACCESSES[RCU, Mode.READ]
+SECTION_BEGINS: Final = ACCESSES[RCU, Mode.INSERT]
+
 SECTION: Final = "rcu section "
 """How the names of single read sections begin, which end once."""
 
@@ -374,7 +377,7 @@ class Rcu:
         task.rcu_depth += 1
         if task.rcu_depth == 1:
             self._begun[task] = task.rcu_section = task.rcu_section + 1
-            self.machine.touch(RCU, Mode.INSERT)
+            self.machine.touch(*SECTION_BEGINS)
         self.machine.emit(RcuReadEntered)
 
     def read_exit(self) -> None:
@@ -390,7 +393,7 @@ class Rcu:
         machine = self.machine
         machine.might_sleep("synchronize_rcu")
         await machine.step()
-        machine.touch(RCU, Mode.READ)
+        machine.touch(*GRACE_BEGINS)
         machine.emit(RcuSyncBegun)
         begun = sorted(self._begun.items(), key=lambda each: each[0].name)
 
