@@ -6,7 +6,9 @@ from typing import Any, cast
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from notifierlab.explore import strategies
 from notifierlab.explore.menu import make_strategy
+from notifierlab.explore.run import run_once
 from notifierlab.explore.strategies import (
     Bounded,
     Calm,
@@ -17,6 +19,7 @@ from notifierlab.explore.strategies import (
     Strategy,
 )
 from notifierlab.machine.sched import LabError, Machine
+from notifierlab.request import Request
 from tests.toys import Order, Program, reference_counts, reference_orders, run_program, run_tasks, Toy
 
 PROGRAMS: dict[str, Program] = {
@@ -91,6 +94,32 @@ def test_levels_come_in_order_and_each_run_has_the_deviations_of_its_level() -> 
     runs = run_all(PROGRAMS["three tasks"], Bounded(bound=100))
     costs = [deviations(run.choices, run.options) for run in runs]
     assert costs == sorted(costs)
+
+
+@pytest.mark.parametrize("free_max", [0, 1, 2])
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_free_choices_beyond_so_many_cost(name: str, free_max: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strategies, "FREE_MAX", free_max)
+    search = Bounded(bound=100)
+    runs = run_all(PROGRAMS[name], search)
+    assert Counter(run.order for run in runs) == dict.fromkeys(reference_orders(PROGRAMS[name]), 1)
+
+    costs = []
+    for run in runs:
+        free = sum(choice > 0 > on_offer for choice, on_offer in zip(run.choices, run.options, strict=True))
+        costs.append(deviations(run.choices, run.options) + max(0, free - free_max))
+    assert costs == sorted(costs)
+    assert [costs.count(level) for level in range(len(search.counts))] == search.counts
+
+
+def test_two_who_try_again_beside_one_preempted_do_not_go_on_for_ever() -> None:
+    # The truncate is preempted in its window; each vCPU's try in vain lets the other try once more.
+    search, spec = Bounded(bound=1), Request(scenario="founding-race", params={"vcpus": "2"}).resolve()
+    longest = 0
+    while search.new_run():
+        longest = max(longest, run_once(spec, search).steps)
+    assert search.finished == 2
+    assert longest < 600
 
 
 def test_the_last_level_can_tell_that_nothing_lies_beyond() -> None:

@@ -152,6 +152,13 @@ class RandomWalk:
         """Learn nothing: runs are independent."""
 
 
+FREE_MAX: Final = 8
+"""How often an order departs at a free choice: from then on a choice costs, free or not.
+
+Two tasks that try again, and let each other run, could do so for ever beside a third that was preempted,
+without a further preemption."""
+
+
 class _Record:
     """One run that was executed: its forced choices, and what was on offer after them.
 
@@ -192,8 +199,9 @@ class Bounded:
     A schedule is written without its trailing zeros; each one is then the child of exactly
     one other (cut it before its last choice that is not 0), so a walk over that tree
     executes each order exactly once. A child that departs at a free choice belongs to
-    the level of its parent, one that departs elsewhere to the next. Only executed runs are
-    kept, and expanded when their turn comes.
+    the level of its parent, one that departs elsewhere to the next; and so does one that
+    departs at a free choice after `FREE_MAX` others. Only executed runs are kept, and
+    expanded when their turn comes.
 
     `counts[k]` is how many orders with exactly `k` deviations were executed, `finished`
     how many levels are complete; `exhausted` says that no level beyond has an order.
@@ -270,6 +278,9 @@ class Bounded:
                 "scenario or driver does not repeat itself (time, random numbers, state kept between runs?)"
             )
         rest = result.options[len(self._prefix) :]
+        departed = sum(choice > 0 > on_offer for choice, on_offer in zip(self._prefix, result.options, strict=False))
+        if departed >= FREE_MAX:
+            rest = tuple(abs(on_offer) for on_offer in rest)
         if rest:
             record = _Record(self._prefix, rest)
             self._children.append(record)
