@@ -24,6 +24,7 @@ PROVED = (
     "register-vs-fault",
     "slot-vs-munmap",
     "unregister-vs-munmap",
+    "unregister-vs-truncate",
     "zero-page-read",
 )
 WALKS = 150
