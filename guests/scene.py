@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from drivers.kvm import KvmMmu
-from notifierlab import Content, Mm, Va
+from guests.programs import touch
+from notifierlab import Content, Host, Mm, Va
 
 
 async def fill(mm: Mm, pages: Sequence[Va], values: Sequence[int] = ()) -> list[Content]:
@@ -22,3 +23,13 @@ async def boot(vm: KvmMmu, start: Va, pages: int) -> bool:
         return False
     await vm.create_slot(0, start, pages)
     return True
+
+
+async def vm_in_use(host: Host, mm: Mm, pages: Sequence[Va]) -> KvmMmu | None:
+    """Fill neighbouring pages, and create a VM whose guest has read them all; None if it could not be registered."""
+    contents = await fill(mm, pages)
+    vm: KvmMmu = host.driver("kvm")(mm)
+    if not await boot(vm, pages[0], len(pages)):
+        return None
+    await vm.vcpus[0].run(touch, pages[0], len(pages), contents=contents)
+    return vm

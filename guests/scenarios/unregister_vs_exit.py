@@ -1,7 +1,6 @@
 """The VM's file descriptor and the process go at the same time (K 4.8h)."""
 
-from guests.programs import touch
-from guests.scene import boot, fill
+from guests.scene import vm_in_use
 from notifierlab import Host
 
 
@@ -12,12 +11,8 @@ async def unregister_vs_exit(host: Host, *, pages: int = 1) -> None:
     """
     mm = host.new_mm()
     area = await mm.mmap(pages)
-    contents = await fill(mm, list(area.pages))
-    vm = host.driver("kvm")(mm)
-    booted = await boot(vm, area.start, pages)
-    if booted:
-        await vm.vcpus[0].run(touch, area.start, pages, contents=contents)
+    vm = await vm_in_use(host, mm, area.pages)
     async with host.together() as tasks:
         tasks.start(mm.exit, name="exit")
-        if booted:
+        if vm is not None:
             tasks.start(vm.close, name="destroy")

@@ -1,7 +1,6 @@
 """A VM goes while a file of its process is truncated: who walks its list holds no lock of the mm but i_mmap_lock."""
 
-from guests.programs import touch
-from guests.scene import boot, fill
+from guests.scene import vm_in_use
 from notifierlab import Host
 
 
@@ -14,13 +13,9 @@ async def unregister_vs_truncate(host: Host, *, pages: int = 1) -> None:
     mm = host.new_mm()
     file = host.new_file(pages)
     area = await mm.mmap(pages, file=file)
-    contents = await fill(mm, list(area.pages))
-    vm = host.driver("kvm")(mm)
-    booted = await boot(vm, area.start, pages)
-    if booted:
-        await vm.vcpus[0].run(touch, area.start, pages, contents=contents)
+    vm = await vm_in_use(host, mm, area.pages)
     async with host.together() as tasks:
         tasks.start(host.vmtruncate, file, 0, name="truncator")
-        if booted:
+        if vm is not None:
             tasks.start(vm.close, name="destroy")
     await mm.exit()
