@@ -69,13 +69,18 @@ class DirtyBitmap:
         """The guest may write the page from now on."""
         self._tell("INSERT", f"gfn {gfn}")
         self._gfns[gfn] = None
+        self._show()
 
     def take(self) -> tuple[int, ...]:
         """Return what is set, in order, and clear it."""
         self._tell("WRITE", "")
         gfns = tuple(sorted(self._gfns))
         self._gfns.clear()
+        self._show()
         return gfns
+
+    def _show(self) -> None:
+        self._vm.machine.shows(f"{self._vm.name}.dirty_bitmap", tuple(sorted(self._gfns)))
 
     def _tell(self, mode: str, value: str) -> None:
         machine = self._vm.machine
@@ -167,9 +172,11 @@ class KvmMmu(SharedState, MmuNotifier):
     # --- what the host calls (K 5.2) ------------------------------------------------
 
     async def invalidate_range_start(self, mm: MmStruct, range: Range) -> None:
+        begun = self.machine.mark()
         await self.mmu_lock.acquire()
         self.window_opens()
         flush = await self.unmap(range.start, range.end)
+        self.machine.forget(begun, flush)
         await self.unlock(flush=flush)
 
     async def invalidate_range_end(self, mm: MmStruct, range: Range) -> None:
@@ -206,6 +213,7 @@ class KvmMmu(SharedState, MmuNotifier):
 
     async def page_fault(self, va: Va) -> bool:
         """Map `va`, or give up for now and let the guest fault again; false: no memory."""
+        begun = self.machine.mark()
         async with self.slots_lock.read():
             if self.slot_at(va) is None:
                 return False
@@ -214,6 +222,7 @@ class KvmMmu(SharedState, MmuNotifier):
             if lookup.page is None:
                 return False
             installed = await self.install(lookup, lookup.page, seq)
+            self.machine.forget(begun, installed)
         if not installed:
             await self.machine.relax()
         return True

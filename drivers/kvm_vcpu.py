@@ -40,12 +40,14 @@ class VCpu(LoadsAndStores, SharedState):
         is past its end, or the VM.
         """
         mm = self.vm.mm
+        begun = self.machine.mark()
         if not await mm.mmget_not_zero():
             return
         if await self.vm.get():
             await program(self, *args, **kwargs)
             await self.vm.put()
         await mm.mmput()
+        self.machine.forget(begun)
 
     # What the guest does.
 
@@ -55,11 +57,15 @@ class VCpu(LoadsAndStores, SharedState):
 
     async def access(self, va: Va, *, write: bool, value: int) -> Content | None:
         # Model: a vCPU is in guest mode for one access at a time; its TLB lasts.
+        machine = self.machine
+        begun = machine.mark()
         while True:
-            self.machine.trying()
+            machine.forget(begun)
+            machine.trying()
             await self.enter_guest()
             content = await self._access_in_guest(va, write=write, value=value)
             await self.leave_guest()
+            machine.forget(begun, content)
             if content is not None:
                 return content
             if not await self.vm.page_fault(va):

@@ -48,8 +48,11 @@ async def touch(
     may_vanish: bool = False,
 ) -> None:
     """Read each page; `contents` is what the host left in them, if that is known."""
-    for _ in range(rounds):
+    machine = processor.tlb.machine
+    begun = machine.mark()
+    for turn in range(rounds):
         for n in range(pages):
+            machine.forget(begun, turn, n)
             va = page_at(start, n)
             got = await processor.read(va)
             if got is None:

@@ -5,10 +5,12 @@ set, clear, fill and use is a switch and an event, and every use touches the con
 the very page frame the device remembers, whoever owns that frame by now.
 """
 
+from collections.abc import Hashable
 from typing import Final, NamedTuple
 
 from notifierlab import events
 from notifierlab.events import NO_PAGE, PAGE_SIZE, Va
+from notifierlab.machine.plain import plain
 from notifierlab.machine.sched import Machine
 from notifierlab.machine.watched import lab_dict, watch, Watched
 from notifierlab.mm.fault import follow_page_atomic, get_user_page
@@ -45,6 +47,10 @@ class Spte(Watched):
         self.lookup = lookup
         self.accessed = False
         self.dirty = False
+
+    def as_value(self) -> Hashable:
+        """Which entry it is, and to which page: by its name, since the one after it is another."""
+        return "spte", getattr(self, "known_as", ""), plain(self.page)
 
 
 class ShadowTable:
@@ -130,6 +136,10 @@ class TlbEntry:
         self.page = page
         self.spte = spte
         self.write = write
+
+    def as_value(self) -> Hashable:
+        """What it is to whoever compares states."""
+        return "tlb entry", plain(self.page), None if self.spte is None else self.spte.as_value(), self.write
 
 
 class Tlb(Watched):

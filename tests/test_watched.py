@@ -2,22 +2,30 @@
 
 from typing import Any
 
+import pytest
+
 from notifierlab.machine.access import Mode
+from notifierlab.machine.plain import NotPlainError, plain
 from notifierlab.machine.watched import bare, lab_dict, lab_list, put_bare, watch, Watched
 
 R, W, I = Mode.READ, Mode.WRITE, Mode.INSERT  # noqa: E741 - as in the tables of modes
 
 
 class Ear:
-    """Hears touches."""
+    """Hears touches, and what is shown."""
 
     def __init__(self, *, recording: bool = True) -> None:
-        self.records = self.recording = recording
+        self.records = self.recording = self.noting = recording
         self.quiet: list[Any] = []
+        self.incarnations: dict[str, int] = {}
         self.heard: list[tuple[str, Mode]] = []
+        self.seen: dict[str, object] = {}
 
     def touch(self, name: str, mode: Mode) -> None:
         self.heard.append((name, mode))
+
+    def shows(self, name: str, value: object) -> None:
+        self.seen[name] = plain(value)
 
 
 class Slotted(Watched):
@@ -38,9 +46,9 @@ class Open(Watched):
 
 
 def test_a_look_and_a_change_are_heard_with_the_name_of_the_field() -> None:
-    ear = Ear()
-    for thing in (watch(Slotted(), ear, "thing"), watch(Open(), ear, "thing")):
-        ear.heard.clear()
+    for kind in (Slotted, Open):
+        ear = Ear()
+        thing = watch(kind(), ear, "thing")
         thing.count += 1
         assert thing.count == 1
         assert ear.heard == [("thing.count", R), ("thing.count", W), ("thing.count", R)]
@@ -155,3 +163,69 @@ def test_a_key_with_a_name_is_known_by_it() -> None:
     table: dict[Named, int] = lab_dict(ear, "nodes")
     table[Named()] = 1
     assert ear.heard[0] == ("nodes[kvm0]", W)
+
+
+def test_with_each_change_goes_what_is_to_be_seen_from_then_on() -> None:
+    ear = Ear()
+    thing = watch(Slotted(), ear, "thing")
+    assert ear.seen == {"thing.count": ("int", 0), "thing.owner": None}
+    thing.count = 2
+    thing.owner = watch(Open(), ear, "open")
+    put_bare(thing, "count", 3)
+    assert ear.seen == {"thing.count": ("int", 3), "thing.owner": ("@", "open"), "open.count": ("int", 0)}
+
+
+def test_what_takes_the_place_of_another_has_a_name_of_its_own() -> None:
+    ear = Ear()
+    first, second = watch(Open(), ear, "open"), watch(Open(), ear, "open")
+    second.count = 1
+    first.count = 5
+    assert ear.seen == {"open.count": ("int", 5), "open#2.count": ("int", 1)}
+
+
+def test_containers_show_what_is_in_them() -> None:
+    ear = Ear()
+    numbers: list[int] = lab_list(ear, "list")
+    table: dict[str, int] = lab_dict(ear, "dict")
+    assert ear.seen == {"list": (), "dict": ()}
+    numbers.append(1)
+    table["a"] = 1
+    table.setdefault("b", 2)
+    assert ear.seen == {
+        "list": (("int", 1),),
+        "dict": ("dict[a]", "dict[b]"),
+        "dict[a]": ("int", 1),
+        "dict[b]": ("int", 2),
+    }
+    table["a"] = 3
+    del table["b"]
+    numbers.clear()
+    assert (ear.seen["dict[a]"], ear.seen["dict[b]"]) == (("int", 3), "absent")
+    assert (ear.seen["dict"], ear.seen["list"]) == (("dict[a]",), ())
+    table.pop("a")
+    table.clear()
+    assert ear.seen["dict"] == ()
+
+
+def test_who_only_hears_touches_is_shown_nothing() -> None:
+    ear = Ear()
+    ear.noting = False
+    thing = watch(Slotted(), ear, "thing")
+    thing.count = 1
+    table: dict[str, int] = lab_dict(ear, "dict")
+    table["a"] = 1
+    assert ear.seen == {}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(True, 1), (1, 1.0), ("1", 1), (None, ()), ((1, (2, 3)), (1, 2, 3)), (frozenset("ab"), ("a", "b"))],
+)
+def test_values_that_somebody_can_tell_apart_are_not_alike(one: object, other: object) -> None:
+    assert plain(one) != plain(other)
+    assert plain(one) == plain(one)
+
+
+def test_a_thing_without_a_name_cannot_be_compared() -> None:
+    with pytest.raises(NotPlainError):
+        plain((1, object()))

@@ -56,6 +56,13 @@ RULES: Final = "rule:"
 """How the names of what only rules know begin (`judged.py`): no task can see that."""
 
 
+TRY: Final = "try of "
+"""The object that stands for all that a task looked at since it began a try: whoever changes any of it wakes it."""
+
+NOT_SEEN: Final = (RULES, TRY)
+"""How the names of those objects begin that no task sees."""
+
+
 class Access(NamedTuple):
     """One touch: which object, and how."""
 

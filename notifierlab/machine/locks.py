@@ -30,6 +30,9 @@ from notifierlab.machine.access import ACCESSES, Mode
 from notifierlab.machine.sched import Machine
 from notifierlab.machine.task import END_OF, Task
 
+_FREE: Final = ()
+"""What a lock shows besides who holds it: nothing."""
+
 
 class SpinLock:
     """A lock that one task holds at a time; it may not sleep while it does.
@@ -86,6 +89,7 @@ class SpinLock:
         self.holder = None
         if machine.recording:
             machine.touch(self.name, Mode.RELEASE)
+            machine.shows(self.name, _FREE)
         machine.emit(LockReleased, self.name, self.cls, "write")
 
     async def wait_free(self) -> None:
@@ -211,6 +215,7 @@ class RwSem:
         self.writer = None
         if machine.recording:
             machine.touch(self.name, Mode.RELEASE)
+            machine.shows(self.name, _FREE)
         machine.emit(LockReleased, self.name, self.cls, "write")
         await machine.step()
 
@@ -218,6 +223,7 @@ class RwSem:
         """downgrade_write: from writer to reader, without letting another writer in."""
         self.writer = None
         self.machine.touch(self.name, Mode.DOWNGRADE)
+        self.machine.shows(self.name, _FREE)
         me = self.machine.current
         self.readers[me] = self.readers.get(me, 0) + 1
         self.machine.emit(LockDowngraded, self.name, self.cls)
@@ -272,6 +278,7 @@ class RwSem:
             self.readers.pop(me, None)
         if machine.recording:
             machine.touch(self.name, Mode.RELEASE_READ)
+            machine.shows(self.name, _FREE)
         machine.emit(LockReleased, self.name, self.cls, "read")
 
     def _holders(self) -> tuple[str, ...]:
@@ -340,6 +347,7 @@ class WaitQueue:
         """Let every waiter look at its condition again."""
         self.wakes += 1
         self.machine.touch(self.name, Mode.WAKE)
+        self.machine.shows(self.name, self.wakes)
         self.machine.emit(QueueWoken, self.name)
         await self.machine.step()
 
@@ -378,6 +386,7 @@ class Rcu:
         if task.rcu_depth == 1:
             self._begun[task] = task.rcu_section = task.rcu_section + 1
             self.machine.touch(*SECTION_BEGINS)
+            self._show()
         self.machine.emit(RcuReadEntered)
 
     def read_exit(self) -> None:
@@ -386,7 +395,13 @@ class Rcu:
         task.rcu_depth -= 1
         if not task.rcu_depth and self.machine.recording:
             self.machine.touch(_section_of(task, task.rcu_section), Mode.FIRST)
+            self._show()
         self.machine.emit(RcuReadLeft)
+
+    def _show(self) -> None:
+        """Which sections are open: a grace period waits for those."""
+        open_now = [(task.name, section) for task, section in self._begun.items() if _is_open(task, section)]
+        self.machine.shows(RCU, tuple(sorted(open_now)))
 
     async def synchronize(self) -> None:
         """synchronize_rcu: wait until every section now open has ended; sleeps."""

@@ -5,13 +5,13 @@ at the conditions of all tasks itself, so that what a condition reads is known a
 task's, and never as a touch of the step that happened to end there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeAlias
 
 from notifierlab.events import Event
-from notifierlab.machine.access import Access, ACCESSES, CONFLICTS, Mode, passing, RULES, Step
+from notifierlab.machine.access import Access, ACCESSES, CONFLICTS, Mode, NOT_SEEN, passing, Step, TRY
 from notifierlab.machine.declaring import Declaring
 from notifierlab.machine.judged import Judged
 from notifierlab.machine.task import Task
@@ -22,11 +22,9 @@ _SHOWS: Final = CONFLICTS[Mode.READ] | CONFLICTS[Mode.TEST] | CONFLICTS[Mode.AWA
 _LOOKS: Final = (Mode.READ, Mode.TEST)
 _GUARDS: Final = (Mode.ACQUIRE, Mode.ACQUIRE_READ, Mode.PASS, Mode.AWAIT, Mode.AFTER)
 
-_TRY: Final = "try of "
-"""The object that stands for all that a task looked at since it began a try: whoever changes any of it wakes it."""
-
-_NOT_SEEN: Final = (RULES, _TRY)
 _STEPS_KEPT: Final = 8192
+
+Memory: TypeAlias = Callable[[Mapping[str, Sequence[str]]], Hashable]
 
 NAME: Final = attrgetter("name")
 """The name of a task."""
@@ -107,7 +105,7 @@ class Spin:
 @lru_cache(maxsize=_STEPS_KEPT)
 def _looked_at(touched: tuple[Access, ...]) -> tuple[Access, ...]:
     """Return at what a step looked, and how."""
-    return tuple(each for each in touched if each.mode in _SEES and not each.object.startswith(_NOT_SEEN))
+    return tuple(each for each in touched if each.mode in _SEES and not each.object.startswith(NOT_SEEN))
 
 
 @lru_cache(maxsize=_STEPS_KEPT)
@@ -162,11 +160,18 @@ class Recording(Declaring):
         self._scheduled = -1
         self._guarded = False
         self._judged: Judged | None = None
+        # What rules remember by now, given the look-ups that tasks may still use; whoever judges gives it.
+        self.memory: Memory | None = None
 
     def record(self, *, strict: bool = False) -> None:
         """Record from now on, with what rules read and keep; `strict` rules among them."""
         self.records = self.recording = True
         self._judged = Judged(self.touch, strict=strict)
+
+    @property
+    def judges(self) -> bool:
+        """Whether it records what rules read, and objects of the bench say what they show."""
+        return self._judged is not None
 
     def declare_all(self) -> None:
         """Claim that tasks record all that they share, what rules read among it (see `judged.py`)."""
@@ -178,6 +183,8 @@ class Recording(Declaring):
         self.happened.append(event)
         if self._judged is not None:
             self._judged.take(event)
+            if self.noting:
+                self._note_event(event)
 
     def learn(self, events: Sequence[Event]) -> None:
         """Learn from events that were recorded in an earlier run what later ones need."""
@@ -195,7 +202,7 @@ class Recording(Declaring):
         """Record that one of the references counted by `count` was dropped, so that `left` are left."""
         self.touch(count, Mode.ADD if left > 0 else Mode.WRITE)
         # Who puts before whom matters for the sake of the last one alone.
-        self.touch(f"{count}.last", Mode.PUT if left > 1 else Mode.PUT_LEAVES_ONE if left == 1 else Mode.WRITE)
+        self._touch_last(count, Mode.PUT if left > 1 else Mode.PUT_LEAVES_ONE if left == 1 else Mode.WRITE)
 
     def touch_get_unless_zero(self, count: str, before: int) -> None:
         """Record that somebody took a reference, if there was one, who did not know whether there was.
@@ -203,7 +210,18 @@ class Recording(Declaring):
         So a put, which might be the last one, must not change places with it.
         """
         self.touch(count, Mode.ADD if before > 0 else Mode.READ)
-        self.touch(f"{count}.last", Mode.READ)
+        self._touch_last(count, Mode.READ)
+
+    def touch_last(self, count: str) -> None:
+        """Record that the count of references was made zero, or was no longer, by neither put nor get."""
+        self._touch_last(count, Mode.WRITE)
+
+    def _touch_last(self, count: str, mode: Mode) -> None:
+        """Who puts the last one: that is in the count."""
+        if self.recording:
+            name = f"{count}.last"
+            self.touch(name, mode)
+            self.shows(name, ())
 
     def want(self, name: str, mode: Mode) -> None:
         """Say what the next step of the current task touches first: a lock it waits for."""
@@ -236,7 +254,7 @@ class Recording(Declaring):
     def begin_try(self) -> None:
         """Say that what the current task looks at from now on, it looks at for a try."""
         me = self.current
-        me.counts[_TRY] = n = me.counts.get(_TRY, 0) + 1
+        me.counts[TRY] = n = me.counts.get(TRY, 0) + 1
         last = self._trying.get(me.name)
         if last is not None:
             last.read(self.trace, self.begun)
@@ -245,14 +263,14 @@ class Recording(Declaring):
             self._touched_before_try = len(self._into)
         # Each try is an object of its own. One that is over is stirred all the same: whether
         # a step came before the next try began, its order alone does not say.
-        self._trying[me.name] = spin = Spin(f"{_TRY}{me.name}, {n}", me.name, len(self.trace))
+        self._trying[me.name] = spin = Spin(f"{TRY}{me.name}, {n}", me.name, len(self.trace))
         self._tries.append(spin)
 
     def _is_stirred(self, task: Task) -> bool:
         """Tell whether something changed that a task looked at in its try; one that we know nothing of may go on."""
         last = self._trying.get(task.name)
         if last is None:
-            task.awaits = [ACCESSES[f"{_TRY}{task.name}", Mode.AWAIT]]
+            task.awaits = [ACCESSES[f"{TRY}{task.name}", Mode.AWAIT]]
             return True
         last.read(self.trace, self.begun)
         task.awaits = [last.awaits]
@@ -294,6 +312,8 @@ class Recording(Declaring):
         taken = self.values_taken
         self.wanted.append(self.current.wants)
         touched = passing(into)
+        if self._forgot:
+            self._close_forgets()
         if self._touched_before_try >= 0:
             self.begun[len(self.trace)] = passing(into[self._touched_before_try :])
             self._touched_before_try = -1

@@ -30,6 +30,8 @@ STEPS_MAX: Final = 100_000
 """Steps after which a run counts as a livelock, unless it says otherwise."""
 
 _CHILDREN_MAX: Final = 1000
+_PASSING: Final = ("win", "lookup", "flush")
+"""What is named to be spoken of and never found by its name: how many there were makes no difference."""
 
 
 class LabError(Exception):
@@ -162,6 +164,8 @@ class Machine(Repeating):
         task = self.current
         n = task.counts.get(kind, 0) + 1
         task.counts[kind] = n
+        if kind not in _PASSING:
+            self.shows(f"{kind}s of {task.index}", n)
         return f"{kind}{task.index}.{n}"
 
     def start(

@@ -97,6 +97,11 @@ class Atomic(Generic[T]):
         """Set it and return what it was."""
         return await self.exchange(True)
 
+    @property
+    def now(self) -> T:
+        """The value, for whoever is no task: neither touch nor event."""
+        return self._value
+
     def peek(self) -> T:
         """Return the value, for the condition of a wait: no switch, no event."""
         self._touch(Mode.READ)
@@ -110,15 +115,21 @@ class Atomic(Generic[T]):
         _refuse_mutable(self._owner, self._field, value)
         self._value = value
         self._touch(Mode.WRITE)
+        self._show()
         self._machine.emit(events.AtomicWritten, self._owner, self._field, _text(value))
 
     def _count(self: "Atomic[int]", value: int) -> None:
         self._value = value
+        self._show()
         self._machine.emit(events.AtomicWritten, self._owner, self._field, _text(value))
 
     def _touch(self, mode: Mode) -> None:
         if self._machine.recording:
             self._machine.touch(f"{self._owner}.{self._field}", mode)
+
+    def _show(self) -> None:
+        if self._machine.recording:
+            self._machine.shows(f"{self._owner}.{self._field}", self._value)
 
 
 class _Field:
@@ -134,6 +145,11 @@ class _Field:
         self.name = name
         self._slot = f"_shared_{name}"
         _refuse_mutable(owner.__name__, name, self.default)
+
+    def peek(self, state: "SharedState") -> object:
+        """Return the value, with neither touch nor event."""
+        value = state.__dict__.get(self._slot, self.default)
+        return value.now if isinstance(value, Atomic) else value
 
     def __get__(self, state: "SharedState | None", owner: type) -> object:
         if state is None:
@@ -155,6 +171,7 @@ class _Field:
         state.__dict__[self._slot] = value
         if state.machine.recording:
             state.machine.touch(f"{state.name}.{self.name}", Mode.WRITE)
+            state.machine.shows(f"{state.name}.{self.name}", value)
         state.machine.emit(events.FieldWritten, state.name, self.name, _text(value))
 
 
@@ -173,6 +190,8 @@ class _Sealed(type):
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         state = super().__call__(*args, **kwargs)
         state.__dict__["_sealed"] = True
+        if state.machine.noting:
+            state.show_fields()
         return state
 
 
@@ -189,6 +208,13 @@ class SharedState(metaclass=_Sealed):
     def __init__(self, machine: Machine, name: str) -> None:
         self.machine = machine
         self.name = name
+
+    def show_fields(self) -> None:
+        """Show what stands in each field, for a search that compares states."""
+        for kind in type(self).__mro__:
+            for field in vars(kind).values():
+                if isinstance(field, _Field):
+                    self.machine.shows(f"{self.name}.{field.name}", field.peek(self))
 
     def __setattr__(self, attribute: str, value: object) -> None:
         if "_sealed" in self.__dict__ and not isinstance(getattr(type(self), attribute, None), _Field):

@@ -14,12 +14,17 @@ are what they look like: plain slots, lists and dicts, at no cost.
     a dict, all of it     READ of `name`; a key that comes or goes is an INSERT
 
 Whoever knows more (references commute) says so and touches by hand (`bare`).
+
+With each change goes what is to be seen from then on (`Machine.shows`), for a search that
+compares states. An object that takes the place of another one, under the same name (a pte
+where one stood before), has a number behind it: whoever still has the old one has another.
 """
 
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 from notifierlab.machine.access import Mode
+from notifierlab.machine.plain import ABSENT
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -32,29 +37,37 @@ class Hears(Protocol):
     """What is told of touches: a machine.
 
     `records` says whether it ever wants to know, `recording` whether it does already; what is
-    made before that is to be put in `quiet`, and made to tell later (`telling`).
+    made before that is to be put in `quiet`, and made to tell later (`telling`). `noting` says
+    whether it wants to know what is shown, `incarnations` how many things had a name.
     """
 
     quiet: list[Any]
+    incarnations: dict[str, int]
 
     @property
     def records(self) -> bool: ...
     @property
     def recording(self) -> bool: ...
+    @property
+    def noting(self) -> bool: ...
 
     def touch(self, name: str, mode: Mode) -> None:
         """Take note of a touch."""
+
+    def shows(self, name: str, value: object) -> None:
+        """Take note of what is to be seen from now on."""
 
 
 class Watched:
     """An object some of whose fields tasks share: those in `WATCHED`; `MARKS` of them are marks."""
 
-    __slots__ = ("known_as", "tells")
+    __slots__ = ("known_as", "shows", "tells")
     WATCHED: ClassVar[tuple[str, ...]] = ()
     MARKS: ClassVar[tuple[str, ...]] = ()
 
     known_as: str
     tells: Callable[[str, Mode], None]
+    shows: Callable[[str, object], None] | None
 
 
 def watch(thing: W, machine: Hears, name: str) -> W:
@@ -64,8 +77,13 @@ def watch(thing: W, machine: Hears, name: str) -> W:
     machine records.
     """
     if machine.records:
-        thing.known_as = name
+        n = machine.incarnations[name] = machine.incarnations.get(name, 0) + 1
+        thing.known_as = name if n == 1 else f"{name}#{n}"
         thing.tells = machine.touch
+        thing.shows = machine.shows if machine.noting else None
+        if machine.noting:
+            for field in thing.WATCHED:
+                machine.shows(f"{thing.known_as}.{field}", getattr(thing, field))
         _begin(thing, machine)
     return thing
 
@@ -95,6 +113,7 @@ def put_bare(thing: Watched, field: str, value: object) -> None:
     watching = type(thing).__dict__.get(field)
     if isinstance(watching, _WatchedField):
         watching.poke(thing, value)
+        watching.show(thing, value)
     else:
         setattr(thing, field, value)
 
@@ -117,6 +136,10 @@ class _WatchedField:
         else:
             self._slot.__set__(thing, value)
 
+    def show(self, thing: Any, value: object) -> None:
+        if thing.shows is not None:
+            thing.shows(thing.known_as + self._suffix, value)
+
     def __get__(self, thing: Any, kind: type) -> Any:
         thing.tells(thing.known_as + self._suffix, Mode.READ)
         return self.peek(thing)
@@ -124,6 +147,7 @@ class _WatchedField:
     def __set__(self, thing: Any, value: object) -> None:
         thing.tells(thing.known_as + self._suffix, Mode.READ if is_same(self.peek(thing), value) else Mode.WRITE)
         self.poke(thing, value)
+        self.show(thing, value)
 
 
 class _Mark(_WatchedField):
@@ -133,6 +157,7 @@ class _Mark(_WatchedField):
         if value is True:
             thing.tells(thing.known_as + self._suffix, Mode.INSERT)
             self.poke(thing, value)
+            self.show(thing, value)
         else:
             super().__set__(thing, value)
 
@@ -173,6 +198,9 @@ def lab_dict(machine: Hears, name: str) -> dict[K, V]:
 def _named(thing: Any, machine: Hears, name: str) -> Any:
     thing.name = name
     thing.touch = machine.touch
+    thing.shows = machine.shows if machine.noting else None
+    if machine.noting:
+        machine.shows(name, ())
     _begin(thing, machine)
     return thing
 
@@ -180,10 +208,11 @@ def _named(thing: Any, machine: Hears, name: str) -> Any:
 class _QuietList(list[V]):
     """A list that does not tell yet."""
 
-    __slots__ = ("name", "touch")
+    __slots__ = ("name", "shows", "touch")
 
     name: str
     touch: Callable[[str, Mode], None]
+    shows: Callable[[str, object], None] | None
 
 
 class _List(_QuietList[V]):
@@ -192,29 +221,43 @@ class _List(_QuietList[V]):
     __slots__ = ()
 
 
-def _telling(method: str, mode: Mode) -> Callable[..., Any]:
+def _reading(method: str) -> Callable[..., Any]:
     plain = getattr(list, method)
 
     def tell(self: _List[Any], *args: Any) -> Any:
-        self.touch(self.name, mode)
+        self.touch(self.name, Mode.READ)
         return plain(self, *args)
 
     return tell
 
 
+def _writing(method: str) -> Callable[..., Any]:
+    plain = getattr(list, method)
+
+    def tell(self: _List[Any], *args: Any) -> Any:
+        self.touch(self.name, Mode.WRITE)
+        answer = plain(self, *args)
+        if self.shows is not None:
+            self.shows(self.name, self)
+        return answer
+
+    return tell
+
+
 for _method in ("__getitem__", "__iter__", "__len__", "__contains__", "index", "__eq__"):
-    setattr(_List, _method, _telling(_method, Mode.READ))
+    setattr(_List, _method, _reading(_method))
 for _method in ("__setitem__", "__delitem__", "append", "insert", "remove", "pop", "clear", "extend", "sort"):
-    setattr(_List, _method, _telling(_method, Mode.WRITE))
+    setattr(_List, _method, _writing(_method))
 
 
 class _QuietDict(dict[K, V]):
     """A dict that does not tell yet."""
 
-    __slots__ = ("name", "touch")
+    __slots__ = ("name", "shows", "touch")
 
     name: str
     touch: Callable[[str, Mode], None]
+    shows: Callable[[str, object], None] | None
 
 
 class _Dict(_QuietDict[K, V]):
@@ -222,13 +265,23 @@ class _Dict(_QuietDict[K, V]):
 
     __slots__ = ()
 
+    def _name_of(self, key: object) -> str:
+        return f"{self.name}[{getattr(key, 'name', key)}]"
+
     def _tell(self, key: object, mode: Mode) -> None:
-        self.touch(f"{self.name}[{getattr(key, 'name', key)}]", mode)
+        self.touch(self._name_of(key), mode)
 
     def _changes(self, key: K) -> None:
         """A key comes or goes."""
         self._tell(key, Mode.WRITE)
         self.touch(self.name, Mode.INSERT)
+
+    def _show(self, key: K, *, changed: bool = True) -> None:
+        """What stands at a key now, and if one has come or gone, which there are."""
+        if self.shows is not None:
+            self.shows(self._name_of(key), dict.get(self, key, ABSENT))
+            if changed:
+                self.shows(self.name, tuple(sorted([self._name_of(each) for each in dict.__iter__(self)])))
 
     def _all(self) -> None:
         self.touch(self.name, Mode.READ)
@@ -248,34 +301,44 @@ class _Dict(_QuietDict[K, V]):
         return super().__contains__(key)
 
     def __setitem__(self, key: K, value: V) -> None:
-        if not dict.__contains__(self, key):
+        is_new = not dict.__contains__(self, key)
+        if is_new:
             self._changes(key)
         else:
             self._tell(key, Mode.READ if is_same(dict.__getitem__(self, key), value) else Mode.WRITE)
         super().__setitem__(key, value)
+        self._show(key, changed=is_new)
 
     def __delitem__(self, key: K) -> None:
         self._changes(key)
         super().__delitem__(key)
+        self._show(key)
 
     def setdefault(self, key: K, default: Any = None) -> Any:
         if dict.__contains__(self, key):
             self._tell(key, Mode.READ)
-        else:
-            self._changes(key)
-        return super().setdefault(key, default)
+            return super().setdefault(key, default)
+        self._changes(key)
+        super().__setitem__(key, default)
+        self._show(key)
+        return default
 
     def pop(self, key: K, *default: Any) -> Any:
-        if dict.__contains__(self, key):
-            self._changes(key)
-        else:
+        if not dict.__contains__(self, key):
             self._tell(key, Mode.READ)
-        return super().pop(key, *default)
+            return super().pop(key, *default)
+        self._changes(key)
+        value = super().pop(key)
+        self._show(key)
+        return value
 
     def clear(self) -> None:
-        for key in dict.__iter__(self):
+        keys = list(dict.__iter__(self))
+        for key in keys:
             self._changes(key)
         super().clear()
+        for key in keys:
+            self._show(key)
 
     def __iter__(self) -> Iterator[K]:
         self._all()

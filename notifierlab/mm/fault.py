@@ -310,13 +310,18 @@ async def get_user_page(mm: MmStruct, va: Va, *, write: bool, by: str) -> Page |
     if vma is None or (write and not vma.writable):
         return None
     va = Va(va & -PAGE_SIZE)
+    machine = mm.host.machine
+    begun = machine.mark()
     while True:
+        machine.forget(begun, write)
         page = await _follow_page(mm, vma, va, write=write, by=by)
         if page is not None:
+            machine.forget(begun, page)
             return page
-        mm.host.machine.might_sleep("handle_mm_fault")
+        machine.might_sleep("handle_mm_fault")
         fault = await handle_mm_fault(mm, vma, va, write)
         if fault == VM_FAULT_SIGBUS:
+            machine.forget(begun, None)
             return None
         if fault == VM_FAULT_WRITE:
             # The copy is made; if it is write-protected again before we look, so be it.

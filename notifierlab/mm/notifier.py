@@ -100,6 +100,7 @@ async def _walk(
 ) -> bool:
     machine = mm.host.machine
     rcu = mm.host.rcu
+    begun = machine.mark()
     rcu.read_enter()
     # The pointer was one look, the list behind it is another.
     await machine.step()
@@ -116,6 +117,7 @@ async def _walk(
             await call(mm, mn, "page" if callback == "change_pte" else callback, range)
     machine.emit(WalkEnded, mm.name, callback)
     rcu.read_exit()
+    machine.forget(begun, young)
     return young
 
 

@@ -133,6 +133,7 @@ class Memory:
         await machine.step()
         freelist = self._freelists.get(machine.current.index)
         page = freelist.pop() if freelist else self._new_frame()
+        self._show_freelist()
         page.gen += 1
         page.refs = 1
         page.content = ZERO
@@ -188,14 +189,14 @@ class Memory:
         if page.refs != refs:
             return False
         page.refs = 0
-        self.machine.touch(f"{_refs_of(page)}.last", Mode.WRITE)
+        self.machine.touch_last(_refs_of(page))
         return True
 
     def unfreeze_refs(self, page: Page, refs: int) -> None:
         """page_unfreeze_refs: the inverse of `freeze_refs`."""
         assert page.refs == 0
         page.refs = refs
-        self.machine.touch(f"{_refs_of(page)}.last", Mode.WRITE)
+        self.machine.touch_last(_refs_of(page))
 
     async def free_frozen(self, page: Page, *holders: str) -> None:
         """Free a frozen page: the references of `holders` are dropped in one go."""
@@ -215,6 +216,7 @@ class Memory:
         task = self.machine.current
         count = self._contents_made.get(task.index, 0) + 1
         self._contents_made[task.index] = count
+        self.machine.shows(f"contents of {task.index}", count)
         return Content(task.name, count, value)
 
     def _refs(self, page: Page) -> int:
@@ -225,6 +227,13 @@ class Memory:
             put_bare(page, "refs", refs)
         else:
             page.refs = refs
+
+    def _show_freelist(self) -> None:
+        """What the current task's CPU has: no other task looks there, but it outlives what this one remembers."""
+        cpu = self.machine.current.index
+        if self.machine.recording:
+            freelist = tuple(page.pfn for page in self._freelists.get(cpu, ()))
+            self.machine.shows(f"cpu {cpu}", (self._frames_made.get(cpu, 0), freelist))
 
     def _new_frame(self) -> Page:
         cpu = self.machine.current.index
@@ -243,6 +252,7 @@ class Memory:
         page.swap_slot = None
         page.dirty = page.referenced = page.isolated = False
         self._freelists.setdefault(self.machine.current.index, []).append(page)
+        self._show_freelist()
         self.machine.emit(PageFreed, page.pfn, page.gen)
 
 

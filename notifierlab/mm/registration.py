@@ -49,6 +49,7 @@ async def register_locked(mm: MmStruct, mn: MmuNotifier) -> int:
 
 async def _do_register(mm: MmStruct, mn: MmuNotifier, *, take_mmap_sem: bool) -> int:
     machine = mm.host.machine
+    begun = machine.mark()
     machine.emit(RegisterBegun, mm.name, mn.name, mn.counter, mn.pinned)
     _check_users(mm)
     result = -errno.ENOMEM
@@ -68,6 +69,7 @@ async def _do_register(mm: MmStruct, mn: MmuNotifier, *, take_mmap_sem: bool) ->
             await _drop_mmap_sem(mm)
         _check_users(mm)
     machine.emit(RegisterDone, mm.name, mn.name, result)
+    machine.forget(begun, result)
     return result
 
 

@@ -27,6 +27,7 @@ async def get_swap_page(host: HostServices) -> int:
         cpu = host.machine.current.index
         n = swap.slots_made.get(cpu, 0) + 1
         swap.slots_made[cpu] = n
+        host.machine.shows(f"slots of {cpu}", n)
         slot = (cpu << _SLOTS_PER_CPU_SHIFT) + n
         entry = swap.slots[slot] = watch(SwapSlot(), host.machine, f"slot{slot}")
         entry.count = 1

@@ -40,14 +40,19 @@ async def truncate_inode_pages(file: AddressSpace, first: int) -> None:
 
     Model: page by page in order; the kernel first takes those whose lock is free.
     """
+    machine = file.host.machine
+    begun = machine.mark()
     while True:
+        machine.forget(begun)
         indexes = sorted(index for index in file.pages if index >= first)
         if not indexes:
             return
         for index in indexes:
+            looked = machine.mark()
             page = await find_get_page(file, index, _TRUNCATE)
             if page is not None:
                 await _truncate_page(file, page)
+            machine.forget(looked)
 
 
 async def _truncate_page(file: AddressSpace, page: Page) -> None:

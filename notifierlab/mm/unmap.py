@@ -228,8 +228,10 @@ async def unmap_region(mm: MmStruct, vmas: list[Vma], start: Va, end: Va) -> Non
 
 async def zap_page_range(vma: Vma, start: Va, end: Va, site: str = "R2", details: ZapDetails | None = None) -> Va:
     """Unmap a part of one vma; return how far it came (madvise, truncate)."""
+    begun = vma.mm.host.machine.mark()
     done = await unmap_vmas(tlb_gather_mmu(vma.mm), [vma], start, end, site, details)
     await _finish(done)
+    vma.mm.host.machine.forget(begun, done.end)
     return done.end
 
 
@@ -277,12 +279,16 @@ async def unmap_mapping_range(file: AddressSpace, first_index: int, pages: int |
         pages: how many pages; None means to the end of the address space.
         even_cows: also unmap the private copies that stand in its place.
     """
+    machine = file.host.machine
+    begun = machine.mark()
     last = _LAST_INDEX if pages is None else first_index + pages - 1
     async with file.i_mmap_lock:
         file.truncate_count += 1
         details = ZapDetails(file, None if even_cows else file, first_index, last, file.truncate_count)
+        counted = machine.mark()
         while not await _unmap_tree_once(details):
-            pass
+            machine.forget(counted)
+    machine.forget(begun)
 
 
 async def _unmap_tree_once(details: ZapDetails) -> bool:
