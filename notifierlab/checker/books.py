@@ -1,5 +1,6 @@
 """Rules about book-keeping: references, accessed bits, reverse maps, and BUG_ONs."""
 
+from collections.abc import Hashable
 from typing import Final
 
 from msgspec import Struct
@@ -44,6 +45,19 @@ class YoungLost(Judge):
 
     def begin(self) -> None:
         self._asked: dict[tuple[str, str], Asked] = {}
+
+    def memory(self) -> Hashable:
+        """Of what is asked about, whether it is what stands at its address still."""
+        return tuple(
+            (
+                mmu,
+                task,
+                asked.touched,
+                None if entry is None else (entry.va, self.world.mmus[mmu].sptes.get(entry.va) is entry),
+            )
+            for (mmu, task), asked in sorted(self._asked.items(), key=lambda each: each[0])
+            for entry in (asked.entry,)
+        )
 
     def applies(self) -> bool:
         return not self.switches.get("kvm_ept_ageing", False)
@@ -97,6 +111,9 @@ class PinImbalance(Judge):
 
     def begin(self) -> None:
         self._refs: dict[str, dict[int, int]] = {}
+
+    def memory(self) -> Hashable:
+        return tuple(sorted([(mmu, pfn, count) for mmu, refs in self._refs.items() for pfn, count in refs.items()]))
 
     def on_page_got(self, event: ev.PageGot) -> None:
         if event.holder in self.world.mmus:

@@ -1,12 +1,13 @@
 """The checker itself: takes events, one after the other, and says what was broken."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Final
 
 from notifierlab.checker import books, driver, flush, freeing, lifetime, locking, windows
 from notifierlab.checker.exercised import Seen, Seer
 from notifierlab.checker.ledger import Ledger, LedgerRow
 from notifierlab.checker.locking import LockEdge, LockOrder
+from notifierlab.checker.memory import memory_of
 from notifierlab.checker.rules import Chains, Judge, Report, Rule, Switches
 from notifierlab.checker.world import World
 from notifierlab.events import Event, Violation
@@ -85,6 +86,7 @@ class Checker:
             *(judge.begin for judge in judges if type(judge).begin is not Judge.begin),
             *(() if self._ledger is None else (self._ledger.begin,)),
         )
+        self._memories = tuple(judge.memory for judge in judges if type(judge).memory is not Judge.memory)
         self._closers = tuple(judge for judge in judges if type(judge).at_end is not Judge.at_end)
         self._locks = next((judge for judge in judges if isinstance(judge, LockOrder)), None)
         self._last: Event | None = None
@@ -119,6 +121,18 @@ class Checker:
             self._chains_missed.tell(self._missed)
             self._missed = None
             self._chains.tell(events)
+
+    def memory(self, lookups: Mapping[str, Sequence[str]]) -> Hashable:
+        """What is remembered of the run and may still count, as a value: after two runs that are remembered alike,
+        the same events break the same rules.
+
+        All but `data-race`, which remembers who knows of what, and what rules count over a whole search or run
+        (`lock-order`, `livelock`).
+
+        Args:
+            lookups: by task the look-ups that may still be used.
+        """
+        return (memory_of(self._world, lookups), *[remembered() for remembered in self._memories])
 
     def finish(self, *, complete: bool) -> list[Violation]:
         """Ends the run, and returns everything that was broken.

@@ -9,6 +9,8 @@
 Devices without a shadow table have flushes alone to be judged by.
 """
 
+from collections.abc import Hashable
+
 from msgspec import Struct
 
 from notifierlab import events as ev
@@ -39,6 +41,20 @@ class FlushLate(Judge):
 
     def begin(self) -> None:
         self._unflushed: dict[str, list[Unflushed]] = {}
+
+    def memory(self) -> Hashable:
+        return tuple(
+            (task, tuple(sorted([self._owed(task, one) for one in some])))
+            for task, some in sorted(self._unflushed.items(), key=lambda each: each[0])
+        )
+
+    def _owed(self, task: str, one: Unflushed) -> tuple[Hashable, ...]:
+        """An entry that stands, and the locks the first of which to be dropped is too early."""
+        entry = one.entry
+        if not stands(self.world.mmus[entry.mmu], entry):
+            return ()
+        held = self.world.tasks[task].held.values()
+        return entry.mmu, entry.cpu, entry.va, tuple(sorted([lock.lock for lock in held if lock.number <= one.number]))
 
     def on_spte_cleared(self, event: ev.SpteCleared) -> None:
         mmu = self.world.mmus[event.mmu]
@@ -87,6 +103,9 @@ class FlushIncomplete(Judge):
     def begin(self) -> None:
         # The flushes that each task has called and that have not returned, with their MMUs.
         self._called: dict[str, dict[str, str]] = {}
+
+    def memory(self) -> Hashable:
+        return tuple(sorted([(task, flush, mmu) for task, all_ in self._called.items() for flush, mmu in all_.items()]))
 
     def on_tlb_flush_begun(self, event: ev.TlbFlushBegun) -> None:
         self._called.setdefault(event.task, {})[event.flush] = event.mmu

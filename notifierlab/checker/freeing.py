@@ -14,7 +14,7 @@ Nothing here asks that a window be *closed* before the free: Linux never promise
 (K 3.3). `free-before-end` does, for those who ask for it with `strict`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TypeAlias
 
 from notifierlab import events as ev
@@ -116,6 +116,12 @@ class FreedBeforeCpuFlush(Judge):
         self._unflushed: dict[str, dict[int, list[int]]] = {}
         # How many unflushed clears each page has.
         self._waiting: dict[int, int] = {}
+
+    def memory(self) -> Hashable:
+        unflushed = [
+            (mm, va, tuple(sorted(pages))) for mm, cleared in self._unflushed.items() for va, pages in cleared.items()
+        ]
+        return tuple(sorted(unflushed)), tuple(sorted(self._waiting.items()))
 
     def applies(self) -> bool:
         return bool(self.switches.get("smp", True))
@@ -226,6 +232,9 @@ class LostDirty(Judge):
     def begin(self) -> None:
         self._dirty: dict[int, None] = {}
         self._written: dict[int, str] = {}
+
+    def memory(self) -> Hashable:
+        return tuple(sorted(self._dirty)), tuple(sorted(self._written.items()))
 
     def on_sec_accessed(self, event: ev.SecAccessed) -> None:
         if event.write and event.pfn not in self._dirty:

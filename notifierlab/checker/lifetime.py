@@ -10,6 +10,8 @@
 An MMU is known by its name; registering that name anew begins a new life of it.
 """
 
+from collections.abc import Hashable
+
 from notifierlab import events as ev
 from notifierlab.checker.rules import CRITICAL, HIGH, Judge, Rule
 
@@ -93,6 +95,9 @@ class CallAfterUnregister(Judge):
 
     def begin(self) -> None:
         self._freed: dict[str, None] = {}
+
+    def memory(self) -> Hashable:
+        return tuple(sorted(self._freed))
 
     def on_driver_freed(self, event: ev.DriverFreed) -> None:
         if self.world.mmus[event.mmu].added:

@@ -4,7 +4,7 @@ The order of the classes stands in `events.LOCK_CLASSES`; a driver's own classes
 rank there and are judged by a graph of the orders that were seen.
 """
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 from msgspec import Struct
 
@@ -138,6 +138,13 @@ class InterruptedRegisterLeavesTrace(Judge):
 
     def begin(self) -> None:
         self._registering: dict[str, Registering] = {}
+
+    def memory(self) -> Hashable:
+        begun = sorted(self._registering.items(), key=lambda each: each[0])
+        return tuple(
+            (task, each.mm, each.mmu, tuple(sorted(each.held.items())), tuple(sorted(each.tags)), each.counted)
+            for task, each in begun
+        )
 
     def before_register_begun(self, event: ev.RegisterBegun) -> None:
         self._registering[event.task] = Registering(

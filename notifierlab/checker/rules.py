@@ -7,7 +7,7 @@ is not, and why. A judge asks for events by the names of its methods: `before_<e
 called before the world has changed by that event, `on_<event>` after.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cache
 from typing import ClassVar, Final, TypeAlias
 
@@ -86,6 +86,11 @@ class Judge:
     def broken(self, event: Event, message: str, *objects: str) -> None:
         """Records that this judge's rule was broken at `event`."""
         self.report.add(self.rule.id, event, message, *objects)
+
+    def memory(self) -> Hashable:
+        """What the judge knows besides the world and may still ask, as a value: from two runs in one world that are
+        remembered alike, what comes next is judged alike."""
+        return ()
 
     def at_end(self, last: Event) -> None:
         """Judges what can only be said at the end of a run that came to its end."""

@@ -112,6 +112,7 @@ class Lookup(Struct, gc=False, eq=False):
     how many invalidations the MMU had seen by then, and how many pte changes the mm."""
 
     mm: str
+    mmu: str
     write: bool
     seen: int
     changes: int

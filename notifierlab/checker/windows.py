@@ -11,6 +11,8 @@ What one MMU sees of a window, and what may be mapped in its range:
 Windows overlap and nest, so each is followed by its own name.
 """
 
+from collections.abc import Hashable
+
 from notifierlab import events as ev
 from notifierlab.checker.rules import CRITICAL, hexed, HIGH, Judge, LOW, Rule
 from notifierlab.checker.state import Mmu, Running, Translation
@@ -32,6 +34,13 @@ class MappedInsideWindow(Judge):
     def begin(self) -> None:
         # By MMU: translations made while one of its start callbacks was running.
         self._during: dict[str, list[Translation]] = {}
+
+    def memory(self) -> Hashable:
+        mmus = self.world.mmus
+        return tuple(
+            (name, tuple((entry.cpu, entry.va) for entry in made if stands(mmus[name], entry)))
+            for name, made in sorted(self._during.items())
+        )
 
     def on_spte_set(self, event: ev.SpteSet) -> None:
         mmu = self.world.mmus[event.mmu]
@@ -239,6 +248,9 @@ class WindowCount(Judge):
         self._count: dict[str, int] = {}
         # Which field of which MMU counts.
         self._counters: dict[str, str] = {}
+
+    def memory(self) -> Hashable:
+        return tuple(sorted(self._count.items())), tuple(sorted(self._counters.items()))
 
     def on_field_written(self, event: ev.FieldWritten | ev.AtomicWritten) -> None:
         if self._counters.get(event.owner) != event.field:

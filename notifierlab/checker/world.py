@@ -307,7 +307,7 @@ class World(TaskWorld):
         mmu.mm = mmu.mm or event.mm
         if len(self.lookups) >= LOOKUPS_MAX:
             self.lookups_old, self.lookups = self.lookups, {}
-        self.lookups[event.lookup] = Lookup(event.mm, event.write, mmu.seen, self.mms[event.mm].changed)
+        self.lookups[event.lookup] = Lookup(event.mm, event.mmu, event.write, mmu.seen, self.mms[event.mm].changed)
 
     def on_lookup_done(self, event: ev.LookupDone) -> None:
         """An answer that still stands when it is given is as good as if asked just now."""
