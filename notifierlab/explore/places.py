@@ -12,9 +12,10 @@ class Known:
     `alone` is the task whose step there is private, if it was tried for all.
     """
 
-    __slots__ = ("alone", "asleep", "ready")
+    __slots__ = ("alone", "asleep", "number", "ready")
 
-    def __init__(self, ready: tuple[int, ...], asleep: frozenset[int]) -> None:
+    def __init__(self, ready: tuple[int, ...], asleep: frozenset[int], number: int) -> None:
+        self.number = number
         self.ready = ready
         self.asleep = asleep
         self.alone: int | None = None
@@ -27,6 +28,7 @@ class Choice:
     all that is asleep in it; `begun` the choice of a task that began the step in which a
     value is chosen. `touched` is what the steps of the task now taken touch, as far as known.
     `spare` need not be tried as long as all steps of the task now taken are private.
+    `depth` states had been visited by then, and `steps` had been taken.
     """
 
     __slots__ = (
@@ -41,6 +43,7 @@ class Choice:
         "public",
         "sleep",
         "spare",
+        "steps",
         "taken",
         "touched",
     )
@@ -67,6 +70,7 @@ class Choice:
         self.touched: Touches | None = None
         self.known: Known | None = None
         self.depth = 0
+        self.steps = 0
 
     def next(self) -> bool:
         """Take what is next; the task that was tried sleeps from now on."""

@@ -32,8 +32,13 @@ Held = tuple[tuple[str, str], ...]
 _GUARDS: Final = {Mode.ACQUIRE: "write", Mode.PASS: "write", Mode.ACQUIRE_READ: "read", Mode.PASS_READ: "read"}
 _DROPS: Final = {Mode.RELEASE: "write", Mode.DOWNGRADE: "write", Mode.RELEASE_READ: "read"}
 _ONCE: Final = (Mode.FIRST, Mode.AFTER)
-_LOOKS_MAX: Final = 32
-"""How many runs at random are made at most before a search begins anew, so that it does not do so too often."""
+_LOOKS_SOON: Final = 32
+_LOOKS_SHARE: Final = 32
+_LOOKS_MAX: Final = 2048
+"""How many runs at random are made before a search begins anew, so that it does not do so too often: one, then twice as
+many each time, up to so many; or of the runs to be made anew one in so many, up to so many."""
+_STAYS: Final = (0.0, 0.9, 0.99)
+"""How likely a run at random carries on where it could change hands, in turn."""
 _OF_LOCKS: Final = (*_GUARDS, *_DROPS, Mode.TRY, Mode.TEST)
 
 
@@ -67,7 +72,7 @@ class Privacy:
             return
         self._seen[who, accesses, held] = None
         news = False
-        locks = _needed(accesses, held)
+        locks = locks_of(accesses, held)
         for name, mode in accesses:
             if mode in _ONCE:
                 continue
@@ -134,7 +139,7 @@ class Privacy:
 
 
 class Looks:
-    """Runs at random, to see who touches what."""
+    """Runs at random, to see who touches what: some change hands at every choice, others seldom."""
 
     def __init__(self) -> None:
         self.running = False
@@ -142,10 +147,10 @@ class Looks:
         self._next = 0
         self._draw = random.Random(0).random
 
-    def more(self) -> None:
-        """Make some, more each time."""
-        self._left = self._next
-        self._next = min(max(2 * self._next, 1), _LOOKS_MAX)
+    def more(self, runs: int, *, at_least: int = 0) -> None:
+        """Make some, more each time: the more, the more `runs` are to be made anew."""
+        self._left = max(self._next, at_least, min(runs // _LOOKS_SHARE, _LOOKS_MAX))
+        self._next = min(max(2 * self._next, 1), _LOOKS_SOON)
 
     def due(self) -> bool:
         """Tell whether the next run is one."""
@@ -153,12 +158,13 @@ class Looks:
         self._left -= self.running
         return self.running
 
-    def choose(self, options: int) -> int:
+    def choose(self, options: int, *, carry_on: bool, is_value: bool) -> int:
         """Draw."""
-        return int(self._draw() * options)
+        stays = carry_on and not is_value and self._draw() < _STAYS[self._left % len(_STAYS)]
+        return 0 if stays else int(self._draw() * options)
 
 
-def _needed(accesses: tuple[Access, ...], held: Held) -> frozenset[tuple[str, str]]:
+def locks_of(accesses: tuple[Access, ...], held: Held) -> frozenset[tuple[str, str]]:
     """Return the locks without which a step cannot be taken; whoever has one for writing could also read."""
     locks = [hold for hold in held if hold[1] != "try"]
     if accesses and accesses[0].mode in _GUARDS:

@@ -22,7 +22,7 @@ from typing import Final, TYPE_CHECKING
 
 from notifierlab.explore.dpor import Dpor
 from notifierlab.explore.estimate import Position
-from notifierlab.explore.fingerprint import Numbers, Portrait, State
+from notifierlab.explore.fingerprint import Numbers, Portrait, State, state_of
 from notifierlab.explore.graces import without_graces
 from notifierlab.explore.states import States
 from notifierlab.machine.sched import Machine
@@ -141,10 +141,10 @@ class Prove:
     def _end_of(self, result: "RunResult") -> State:
         """Return the state in which the run ended, with nothing of what `dpor` does not try in both orders."""
         assert self._machine is not None
-        portrait = Portrait(self._numbers)
+        portrait = Portrait(self._numbers, values=True)
         for step in without_graces(result.trace):
             portrait.take(self._machine, step)
-        return portrait.state()
+        return state_of(portrait, self._machine)
 
     def covered(self) -> str:
         """Say what is proved, or else how far both came."""

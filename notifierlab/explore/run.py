@@ -5,7 +5,7 @@ or replays goes through `run_once`; nothing is kept between two runs but what th
 strategy keeps, and the checker, which forgets.
 """
 
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, Final, Literal, Protocol
@@ -177,6 +177,7 @@ class _Bench:
         self.machine.pause_every(_STEPS_UNJUDGED, self._judge)
         if machine is not None or getattr(strategy, "records", False):
             self.machine.record(strict=spec.strict)
+            self.machine.memory = self._memory
         strategy.begin_run(self.machine)
 
     def main(self) -> Coroutine[Any, Any, object]:
@@ -188,6 +189,10 @@ class _Bench:
     def _judge(self) -> None:
         self._checker.feed_all(self._unjudged)
         self._unjudged.clear()
+
+    def _memory(self, lookups: Mapping[str, Sequence[str]]) -> Hashable:
+        self._judge()
+        return self._checker.memory(lookups)
 
     def end(self) -> RunResult:
         machine, checker = self.machine, self._checker

@@ -26,11 +26,13 @@ known state to its end; what it meets there must be known when the search has en
 
 from typing import Final, TYPE_CHECKING
 
+from notifierlab.explore.circles import Circles
 from notifierlab.explore.estimate import Estimate, Position
-from notifierlab.explore.fingerprint import Numbers, Portrait, State
+from notifierlab.explore.fingerprint import Numbers, Portrait, State, state_of
+from notifierlab.explore.guards import Guards
 from notifierlab.explore.mirror import Mirror, on_offer
 from notifierlab.explore.places import Choice, Known, Touches
-from notifierlab.explore.privacy import Held, Looks, Privacy
+from notifierlab.explore.privacy import Held, locks_of, Looks, Privacy
 from notifierlab.explore.strategies import Divergence
 from notifierlab.machine.access import Access, Mode, Step, WAKING
 from notifierlab.machine.sched import LabError, Machine
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
 
 _TAIL_EVERY: Final = 16
 """Every so-manieth run, and each before the first of them, goes on behind a known state, which is then tested."""
+
+_LOOKS_AT_LEAST: Final = 32
+"""How many looks there are at least at a scenario with a host, where a run can touch much that the others did not."""
 
 _MERGED: Final = (
     "two runs came to what is declared to be one state and did not go on alike; see what the scenario says with "
@@ -65,6 +70,8 @@ class States:
         self.final: dict[State, None] = {}
         self.exhausted = False
         self.sound = True
+        # The tasks of a circle that a run could go round in for ever.
+        self.endless: tuple[str, ...] = ()
         self.runs = 0
         self._numbers = Numbers() if numbers is None else numbers
         self._every_state = every_state
@@ -72,16 +79,26 @@ class States:
         self._promised: dict[State, None] = {}
         self._path: list[Choice] = []
         self._trail: list[Known] = []
+        # Of each of them after how many steps it was visited.
+        self._visited: list[int] = []
+        # Whether states are taken by value, as long as that is sound, and what shows that it is.
+        self.by_value = True
+        self._guards = Guards()
+        self._strayed = False
+        self._circles = Circles()
+        self._goes_back = False
         self._privacy = Privacy()
         self._habits: dict[int, tuple[Access, ...]] = {}
         self._looks = Looks()
         self._machine: Machine | None = None
+        # The machine of the last run that followed the path.
+        self._last: Machine | None = None
         self._mirror = Mirror(self._numbers)
         self._estimate = Estimate()
         self._at = 0
         # Of the current run: the state it is in, what sleeps there, the choice of a task
         # that began the step in progress, and whether there is nothing more to learn.
-        self._portrait = Portrait(self._numbers)
+        self._portrait = self._blank()
         self._sleep: dict[str, Touches] = {}
         self._begun: Choice | None = None
         self._calm = False
@@ -94,7 +111,7 @@ class States:
     @property
     def proved(self) -> bool:
         """Whether no state is left, and nothing that tells states apart is missing."""
-        return self.exhausted and self.sound
+        return self.exhausted and self.sound and not self.endless
 
     def known(self) -> tuple[State, ...]:
         """Return the states that were visited, in their order."""
@@ -106,7 +123,7 @@ class States:
         """Go back to the last choice where something is left; return whether there is one."""
         if self._mirror.due():
             return True
-        if self._privacy.broken:
+        if self._privacy.broken or self._forgot_too_much():
             self._begin_anew()
         if self._looks.due() or not self._known:
             return True
@@ -115,15 +132,24 @@ class States:
                 return True
             self._path.pop()
         self.exhausted = True
+        if self._goes_back:
+            self.endless = self._circles.endless()
         self._check_promised()
         return False
+
+    def _forgot_too_much(self) -> bool:
+        """Tell whether states must not be taken by value, and are."""
+        wrong = self.by_value and (self._strayed or self._guards.unguarded != "")
+        self.by_value = self.by_value and not wrong
+        return wrong
 
     def _begin_anew(self) -> None:
         """Forget all but who touches what."""
         self._privacy.begin_anew()
-        self._looks.more()
+        self._looks.more(self.runs, at_least=_LOOKS_AT_LEAST if self._portrait.by_value else 0)
         self._known, self._promised, self.final = {}, {}, {}
-        self._path, self._trail = [], []
+        self._path, self._trail, self._visited, self._last = [], [], [], None
+        self._circles, self._goes_back = Circles(), False
         self._estimate = Estimate()
 
     def begin_run(self, machine: Machine) -> None:
@@ -132,15 +158,29 @@ class States:
         self._at = 0
         self._calm = False
         self._mirror.machine = machine
+        if self._mirror.running or self._looks.running:
+            return
         if not self._path:
-            self._portrait, self._sleep, self._begun = Portrait(self._numbers), {}, None
+            self._portrait, self._sleep, self._begun = self._blank(), {}, None
+        elif self._last is not None:
+            self._repeat(machine, self._last)
+        self._last = machine
+
+    def _repeat(self, machine: Machine, last: Machine) -> None:
+        """Begin as the last run did, up to the step with the last choice."""
+        path = self._path
+        steps, first = path[-1].steps, len(path) - 1
+        while first > 0 and path[first - 1].steps == steps:
+            first -= 1
+        self._at = first
+        machine.repeat(last, steps, first)
 
     def choose(self, options: int, carry_on: bool, is_value: bool) -> int:
         """Follow the path; beyond it, take what was not tried."""
         if self._mirror.running:
             return self._mirror.choose(options, carry_on, is_value)
         if self._looks.running:
-            return self._looks.choose(options)
+            return self._looks.choose(options, carry_on=carry_on, is_value=is_value)
         at = self._at
         self._at = at + 1
         path = self._path
@@ -167,7 +207,7 @@ class States:
         """Make a choice where no run was before."""
         machine = self._running()
         names = on_offer(machine, carry_on)
-        todo = self._advance(names)
+        todo = self._advance(names, is_value=is_value)
         if todo is None:
             if not self._has_tail:
                 machine.leave()
@@ -178,7 +218,7 @@ class States:
             choice = Choice(options, names, self._private_first(names, todo), self._portrait.copy(), self._sleep, None)
             choice.known = self._trail[-1]
             self._begun = choice
-        choice.depth = len(self._trail)
+        choice.depth, choice.steps = len(self._trail), len(machine.trace)
         self._path.append(choice)
         return choice.taken
 
@@ -206,7 +246,7 @@ class States:
         if not whole:
             return
         if not self._calm and self._advance(()) is not None:
-            self.final[self._portrait.state()] = None
+            self.final[self._state(())] = None
             for step in result.blocked:
                 self._privacy.saw(step.task, step.accesses, self._portrait.held(step.task))
         if result.declared:
@@ -220,6 +260,8 @@ class States:
         if not self._every_state:
             count += " between steps that concern more than one task"
         text = f"{'all ' if self.exhausted and self.sound else ''}{count}, {len(self.final)} of them final"
+        if self.endless:
+            text += f"; runs can go on for ever, round in circles ({', '.join(self.endless)})"
         if self.exhausted and not self.sound:
             text += ", as far as the touches recorded tell states apart (not all are, or a run was cut)"
         return text
@@ -239,8 +281,9 @@ class States:
         machine, portrait = self._running(), self._portrait
         while portrait.taken < len(machine.trace):
             portrait.take(machine)
-            if self._every_state or portrait.taken == len(machine.trace):
-                self._promised[portrait.state()] = None
+            at_end = portrait.taken == len(machine.trace)
+            if at_end or (self._every_state and not portrait.by_value):
+                self._promised[state_of(portrait, machine)] = None
 
     def _check_promised(self) -> None:
         if self.proved and any(state not in self._known for state in self._promised):
@@ -248,7 +291,7 @@ class States:
 
     def _look(self) -> None:
         """Learn from a run at random who touches what."""
-        machine, portrait = self._running(), Portrait(self._numbers)
+        machine, portrait = self._running(), self._blank()
         self._privacy.know(machine.alike)
         for step in machine.trace:
             self._privacy.saw(step.task, step.accesses, portrait.held(step.task))
@@ -266,11 +309,21 @@ class States:
         self._sleep = choice.sleep
         self._begun = choice if choice.names else choice.begun
         del self._trail[choice.depth :]
+        del self._visited[choice.depth :]
 
-    def _advance(self, names: tuple[str, ...]) -> list[int] | None:
+    def _blank(self) -> Portrait:
+        return Portrait(self._numbers, values=self.by_value)
+
+    def _state(self, names: tuple[str, ...]) -> State:
+        """Return the state of the run; `names` are the tasks on offer."""
+        machine = self._running()
+        return state_of(self._portrait, machine, [task.name for task in machine.awake] if names else [])
+
+    def _advance(self, names: tuple[str, ...], *, is_value: bool = False) -> list[int] | None:
         """Visit the states behind the steps that ended; return what to try of `names` at the last.
 
-        All but the last had one task that could run. None if there is nothing left to try.
+        All but the last had one task that could run. None if there is nothing left to try. By value only the last
+        is visited, and none in the midst of a step: what rules remember is known of no other.
         """
         machine = self._running()
         trace, portrait = machine.trace, self._portrait
@@ -278,7 +331,10 @@ class States:
         while portrait.taken < len(trace):
             begun = self._begun
             self._leave(trace[portrait.taken])
-            ready = names if portrait.taken == len(trace) else trace[portrait.taken].ready
+            at_last = portrait.taken == len(trace)
+            if portrait.by_value and (is_value or not at_last):
+                continue
+            ready = names if at_last else trace[portrait.taken].ready
             todo = self._visit(ready, begun, machine)
             if ready and not todo:
                 self._calm = True
@@ -289,9 +345,13 @@ class States:
         """Take the step. Wake what sleeps and conflicts with it; what is left sleeps on behind it."""
         portrait, begun = self._portrait, self._begun
         task, held, gone = portrait.task(step.task), portrait.held(step.task), portrait.gone
+        alone = portrait.live <= 1
         portrait.take(self._running())
         self._privacy.know(self._running().alike)
         self._privacy.saw(step.task, step.accesses, held)
+        self._strayed = self._strayed or portrait.strayed
+        if portrait.uses and not alone:
+            self._guards.saw(step.task, portrait.uses, locks_of(step.accesses, held))
         if not self._every_state:
             self._judge(step, task, held, gone)
         if begun is not None:
@@ -330,7 +390,7 @@ class States:
 
     def _visit(self, ready: tuple[str, ...], begun: Choice | None, machine: Machine) -> list[int]:
         """Enter the current state among the known; return which of `ready` are to be tried."""
-        state = self._portrait.state()
+        state = self._state(ready)
         tasks = [self._portrait.task(name) for name in ready]
         trying = tasks
         if len(machine.awake) < len(machine.ready):
@@ -340,14 +400,16 @@ class States:
         asleep = frozenset([self._portrait.task(name) for name in self._sleep])
         known = self._known.get(state)
         if known is None:
-            known = self._known[state] = Known(tuple(sorted(trying)), asleep)
-            self._trail.append(known)
+            known = self._known[state] = Known(tuple(sorted(trying)), asleep, self._circles.state(ready))
+            self._come_to(known)
             return _firsts(tasks, [task for task in trying if task not in asleep])
         if known.ready != tuple(sorted(trying)) and self._running().declared:
             raise LabError(_MERGED)
-        if begun is not None and known in self._trail:
-            begun.publish()
-        self._trail.append(known)
+        if known in self._trail:
+            self._goes_back = self._goes_back or self._portrait.by_value
+            if begun is not None:
+                begun.publish()
+        self._come_to(known)
         if known.alone in asleep:
             # What sleeps was tried for all, in another place.
             return []
@@ -359,6 +421,15 @@ class States:
             name: touches for name, touches in self._sleep.items() if self._portrait.task(name) in known.asleep
         }
         return _firsts(tasks, woken)
+
+    def _come_to(self, known: Known) -> None:
+        """Note that the run is in a state now, and how it came there."""
+        trace = self._running().trace
+        if self._trail and self._portrait.by_value:
+            movers = dict.fromkeys([step.task for step in trace[self._visited[-1] : self._portrait.taken]])
+            self._circles.way(self._trail[-1].number, known.number, movers)
+        self._trail.append(known)
+        self._visited.append(self._portrait.taken)
 
 
 def _firsts(tasks: list[int], wanted: list[int]) -> list[int]:
