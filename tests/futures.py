@@ -38,7 +38,7 @@ class Draws:
 
     def __init__(self, numbers: Numbers, seed: int, begin: Sequence[int] = ()) -> None:
         self.passed: list[tuple[State, State, Came]] = []
-        self.offers: list[tuple[str, ...]] = []
+        self.offers: list[tuple[int, tuple[str, ...]]] = []
         self._choices: list[int] = []
         self._begin = begin
         self._random = random.Random(seed)
@@ -77,7 +77,7 @@ class Draws:
         return on_offer(machine, carry_on).index(self._last)
 
     def _note(self, machine: Machine, awake: tuple[str, ...]) -> None:
-        self.offers.append(awake)
+        self.offers.append((len(machine.trace), awake))
         if self._begin:
             return
         while self._by_value.taken < len(machine.trace):
@@ -86,6 +86,15 @@ class Draws:
         assert self._by_value.by_value
         came = Came(tuple(self._choices), len(machine.trace))
         self.passed.append((state_of(self._by_value, machine, awake), self._by_history.state(), came))
+
+
+class Future(NamedTuple):
+    """What came after a state, by steps from there: who could run and had something new to do, what happened, what
+    was broken, and how it ended."""
+
+    offers: list[tuple[int, tuple[str, ...]]]
+    events: list[tuple[int, str]]
+    broken: list[str]
 
 
 class Compared(NamedTuple):
@@ -113,27 +122,47 @@ def compare_futures(spec: RunSpec, *, runs: int, pairs: int, seeds: int = 2) -> 
     for first, *_, last in merged[:pairs]:
         for seed in range(seeds):
             one, other = (_future(spec, numbers, came, seed) for came in (first, last))
-            if one != other:
-                told = next((f"{a} | {b}" for a, b in zip(one, other, strict=False) if a != b), "one goes on longer")
-                compared.differences.append(told)
+            difference = _difference(one, other)
+            if difference:
+                compared.differences.append(difference)
     return compared
 
 
-def _future(spec: RunSpec, numbers: Numbers, came: Came, seed: int) -> list[str]:
+def _difference(one: Future, other: Future) -> str:
+    """Return what is not alike, empty if all is.
+
+    One of two may know sooner that a try is worth nothing: what it looked at was changed and changed back for the
+    other. That try would end as the last one, so from there on nothing is compared.
+    """
+    until = None
+    for (at, mine), (_, theirs) in zip(one.offers, other.offers, strict=False):
+        if mine != theirs:
+            if not (set(mine) < set(theirs) or set(theirs) < set(mine)):
+                return f"{mine} | {theirs}"
+            until = at
+            break
+    events = [[event for event in future.events if until is None or event[0] < until] for future in (one, other)]
+    if until is None and (one.broken, len(one.events)) != (other.broken, len(other.events)):
+        return f"{one.broken} | {other.broken}"
+    return next((f"{a} | {b}" for a, b in zip(*events, strict=False) if a != b), "")
+
+
+def _future(spec: RunSpec, numbers: Numbers, came: Came, seed: int) -> Future:
     """Return what happens after a run came to a state, and what is broken then."""
     events: list[Event] = []
     draws = Draws(numbers, seed, came.choices)
     result = run_once(spec, draws, sink=events.append)
-    told = [str(offer) for offer in draws.offers]
+    told = []
     names: dict[str, str] = {}
     for event in events:
         if event.step >= came.steps:
             fields = [str(getattr(event, field)) for field in event.__struct_fields__ if field != "step"]
             text = " ".join([type(event).__name__, *fields])
-            told.append(MINTED.sub(lambda name: names.setdefault(name[0], str(len(names))), text))
-    told += [
+            text = MINTED.sub(lambda name: names.setdefault(name[0], str(len(names))), text)
+            told.append((event.step - came.steps, text))
+    broken = [
         MINTED.sub("?", f"{violation.rule} {violation.objects}")
         for violation in result.violations
         if violation.step >= came.steps and violation.rule not in OTHERWISE
     ]
-    return [*told, result.ended]
+    return Future([(at - came.steps, awake) for at, awake in draws.offers], told, [*broken, result.ended])

@@ -107,7 +107,7 @@ class Declaring:
 
     def shows(self, name: str, value: object) -> None:
         """Say what a task that looks at `name` sees from now on, and that there is no more to it."""
-        if self.noting and self.recording:
+        if self.recording and self.noting:
             try:
                 shown = plain(value)
             except NotPlainError:
@@ -116,6 +116,8 @@ class Declaring:
 
     def mark(self) -> int:
         """Begin something of which the current task will forget the details; return what `forget` wants."""
+        if not self.records:
+            return 0
         me = self.current
         me.counts[_MARK] = mark = me.counts.get(_MARK, 0) + 1
         self._note("mark", me.name, mark)
@@ -129,7 +131,7 @@ class Declaring:
         the answer to a look-up any more that it began since. Where something is kept that has no name, nothing is
         forgotten.
         """
-        if self.noting and self.recording:
+        if self.recording and self.noting:
             try:
                 left = plain(kept)
             except NotPlainError:
@@ -138,7 +140,7 @@ class Declaring:
             self._note("forget", self.current.name, Forgotten(mark, left, (), ()))
 
     def _note(self, kind: str, name: str, value: Hashable) -> None:
-        if self.noting and self.recording:
+        if self.recording and self.noting:
             self.notes.append(Note(len(self.trace), kind, name, value))
 
     def _note_event(self, event: Event) -> None:

@@ -164,7 +164,7 @@ class Machine(Repeating):
         task = self.current
         n = task.counts.get(kind, 0) + 1
         task.counts[kind] = n
-        if kind not in _PASSING:
+        if self.recording and kind not in _PASSING:
             self.shows(f"{kind}s of {task.index}", n)
         return f"{kind}{task.index}.{n}"
 
