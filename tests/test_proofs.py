@@ -27,6 +27,15 @@ PROVED = (
     "unregister-vs-truncate",
     "zero-page-read",
 )
+
+BOTH_WAYS = (
+    *PROVED,
+    "device-vs-truncate",
+    "founding-race",
+    "kvm-fault-vs-truncate",
+    "slots-vs-guest",
+    "unregister-vs-exit",
+)
 WALKS = 150
 
 # Which order two gets or puts above the last came in nobody sees, who stirs a try that is stirred
@@ -56,7 +65,7 @@ def orders_of(spec: RunSpec) -> dict[Trace, None]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scenario", PROVED)
+@pytest.mark.parametrize("scenario", BOTH_WAYS)
 def test_a_scenario_of_the_host_is_proved_both_ways(scenario: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("notifierlab.explore.prove.CHECK_STEPS", 1_000_000)
     result = explore(Request(scenario=scenario).resolve(), "prove")

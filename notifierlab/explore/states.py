@@ -19,6 +19,10 @@ Three things leave work out:
 - Symmetry, which the scenario declares: states are taken without the names of
   interchangeable tasks, and of tasks in the same state one is tried, for all.
 
+With a host, states are taken by value, as long as a lock guards every plain field (`guards.py`)
+and nobody uses what he has forgotten. Then a task that tries again for ever is seen by its
+states leading back to each other (`circles.py`).
+
 What is declared is tested. Now and then a run is executed with the names exchanged, and
 must come through the same states (`mirror.py`). And now and then a run goes on from a
 known state to its end; what it meets there must be known when the search has ended.
@@ -48,7 +52,8 @@ _LOOKS_AT_LEAST: Final = 32
 
 _MERGED: Final = (
     "two runs came to what is declared to be one state and did not go on alike; see what the scenario says with "
-    "machine.holds, machine.at and machine.interchangeable, and whether it touches all that its tasks share"
+    "machine.holds, machine.at and machine.interchangeable, what is forgotten and used all the same "
+    "(machine.forget), and whether it touches all that its tasks share"
 )
 
 
@@ -56,7 +61,7 @@ class States:
     """The strategy. `final` has the states in which runs ended, by completing or in a deadlock.
 
     `exhausted` says that no state is left; `sound` that the runs recorded all that tasks
-    share, and that none was cut short: both together are a proof.
+    share, and that none was cut short: both together are a proof, unless there is an `endless` circle.
 
     Args:
         numbers: shared with whoever compares states with those of this search.
@@ -81,7 +86,7 @@ class States:
         self._trail: list[Known] = []
         # Of each of them after how many steps it was visited.
         self._visited: list[int] = []
-        # Whether states are taken by value, as long as that is sound, and what shows that it is.
+        # Whether states are taken by value where that can be, and what shows that it is sound.
         self.by_value = True
         self._guards = Guards()
         self._strayed = False
