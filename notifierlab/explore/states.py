@@ -28,7 +28,7 @@ must come through the same states (`mirror.py`). And now and then a run goes on 
 known state to its end; what it meets there must be known when the search has ended.
 """
 
-from typing import Final, TYPE_CHECKING
+from typing import Any, Final, TYPE_CHECKING
 
 from notifierlab.explore.circles import Circles
 from notifierlab.explore.estimate import Estimate, Position
@@ -81,6 +81,7 @@ class States:
         self._numbers = Numbers() if numbers is None else numbers
         self._every_state = every_state
         self._known: dict[State, Known] = {}
+        self._same: dict[Any, Any] = {}
         self._promised: dict[State, None] = {}
         self._path: list[Choice] = []
         self._trail: list[Known] = []
@@ -405,7 +406,12 @@ class States:
         asleep = frozenset([self._portrait.task(name) for name in self._sleep])
         known = self._known.get(state)
         if known is None:
-            known = self._known[state] = Known(tuple(sorted(trying)), asleep, self._circles.state(ready))
+            # Most are the same as others, and kept once.
+            same = self._same
+            tries = tuple(sorted(trying))
+            known = self._known[state] = Known(
+                same.setdefault(tries, tries), same.setdefault(asleep, asleep), self._circles.state(ready)
+            )
             self._come_to(known)
             return _firsts(tasks, [task for task in trying if task not in asleep])
         if known.ready != tuple(sorted(trying)) and self._running().declared:
