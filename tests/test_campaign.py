@@ -13,6 +13,7 @@ import pytest
 from notifierlab.explore import shares, stages, subtrees
 from notifierlab.explore.campaign import campaign, Limits
 from notifierlab.explore.portion import Quest, Resolvable
+from notifierlab.explore.prove import Disagreement
 from notifierlab.explore.run import RunSpec
 from notifierlab.explore.search import explore, Progress, SearchResult
 from notifierlab.explore.tally import Wanted
@@ -295,6 +296,25 @@ def test_a_proof_is_whoever_ends_first_orders_or_states(what: Resolvable, how: s
     assert how in first.bound
     assert campaign(quest(what, strategy), limits, Threads(), shrinking=False) == first
     assert alone(quest(what, strategy), limits).verdict == "proved"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", ["yardstick", "kvm-fault-vs-munmap", "register-vs-fault", "slots-vs-guest"])
+@pytest.mark.usefixtures("short_errands", "_few_states")
+def test_where_both_ways_end_they_come_to_the_same_ends(scenario: str) -> None:
+    what = quest(Request(scenario=scenario), "prove")
+    first = campaign(what, Limits(bound=0, seed=0), Here(), shrinking=False)
+    assert first.verdict == "proved"
+    assert "both ways come to the same final states" in first.bound
+    assert campaign(what, Limits(bound=0, seed=0), Threads(), shrinking=False) == first
+
+
+@pytest.mark.usefixtures("short_errands", "_few_states")
+def test_where_they_come_to_other_ends_nothing_is_proved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("notifierlab.explore.below.end_of", lambda machine: f"one of {machine.steps} steps")
+    what = quest(Request(scenario="kvm-fault-vs-munmap"), "prove")
+    with pytest.raises(Disagreement, match=r"disagree: \d+ final states from 27 orders, \d+ from \d+ states"):
+        campaign(what, Limits(bound=0, seed=0), Here(), shrinking=False)
 
 
 @pytest.mark.slow

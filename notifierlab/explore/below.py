@@ -25,9 +25,11 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from notifierlab.explore.dpor import Dpor
+from notifierlab.explore.fingerprint import end_of
 from notifierlab.explore.happens import Label, Taken
 from notifierlab.explore.packing import Pack, Packer, Unpacker
 from notifierlab.explore.wakeup import Branch, coverer, Point
+from notifierlab.machine.sched import Machine
 
 if TYPE_CHECKING:
     from notifierlab.explore.run import RunResult
@@ -40,7 +42,7 @@ class Errand(Struct, frozen=True):
     `steps` is how many to take, about; `share` how many points with something planned to
     give away if more is left then. `routes` are the steps asleep at the last point above behind which others may
     still ask for orders; at the points before, such steps are left out. `wide` are the
-    tasks known to wait for several objects.
+    tasks known to wait for several objects. `ends` asks for the states in which orders end.
     """
 
     above: Pack
@@ -49,6 +51,7 @@ class Errand(Struct, frozen=True):
     share: int = 0
     routes: tuple[Label, ...] = ()
     wide: tuple[str, ...] = ()
+    ends: bool = False
 
 
 class Report(Struct, frozen=True):
@@ -58,7 +61,8 @@ class Report(Struct, frozen=True):
     was, and what was planned in vain. `out` are the orders asked for above. `shared` are
     points that were its own or young, `rest` those that still are its own; it may be `done` with those.
     `wide` are tasks found to wait for several objects; `anew` says that this comes too
-    late, or that a step was found to be loose, so that the search must begin anew.
+    late, or that a step was found to be loose, so that the search must begin anew. `ends` are the
+    states in which orders ended, if that was asked for (`end_of`).
     """
 
     traces: int
@@ -73,6 +77,7 @@ class Report(Struct, frozen=True):
     wide: tuple[str, ...] = ()
     loose: bool = False
     anew: bool = False
+    ends: tuple[str, ...] = ()
 
 
 class Above(Point):
@@ -91,6 +96,7 @@ class Below(Dpor):
         self._wide.update(dict.fromkeys(errand.wide))
         self._anew = self._loose = False
         self._out: list[tuple[int, list[Taken]]] = []
+        self._ends: dict[str, None] = {}
         above = Unpacker(self.kinds, errand.above).points(Above)
         for at, point in enumerate(above):
             # What else may run there is not for us to try.
@@ -109,6 +115,19 @@ class Below(Dpor):
             young = (at for at in range(self._given, len(self._stack)) if not self._stack[at].young)
             self._floor = next(young, len(self._stack))
         return not self._anew and super().new_run()
+
+    def begin_run(self, machine: Machine) -> None:
+        """See the machine of the run that begins."""
+        super().begin_run(machine)
+        machine.noting = self._errand.ends
+
+    def end_run(self, result: "RunResult") -> None:
+        """Learn from a run that ended."""
+        traces = self.traces
+        super().end_run(result)
+        if self._errand.ends and self.traces > traces:
+            assert self._machine is not None
+            self._ends[end_of(self._machine)] = None
 
     def report(self) -> Report:
         """Give up what is left; a run was made."""
@@ -130,6 +149,7 @@ class Below(Dpor):
             tuple(self._wide),
             self._loose,
             self._anew,
+            tuple(self._ends),
         )
 
     def given_up(self) -> Report:

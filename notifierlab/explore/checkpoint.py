@@ -21,7 +21,7 @@ from notifierlab.errors import InputError
 from notifierlab.explore.portion import Part, Quest
 from notifierlab.explore.run import RunSpec
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """The number of the journal's format."""
 
 # Of the bench, what makes and judges a run; how it is shown may change.

@@ -39,6 +39,7 @@ All these are numbered as they appear and equal numbers mean equal things, exact
 two states are taken for one by the accident of a hash.
 """
 
+import hashlib
 from collections.abc import Hashable, Sequence
 from typing import Final
 
@@ -383,6 +384,18 @@ def state_of(portrait: Portrait, machine: Machine, awake: Sequence[str] = ()) ->
         return portrait.state()
     assert machine.memory is not None
     return portrait.state(machine.memory(portrait.lookups if awake else {}), tuple(sorted(awake)))
+
+
+def end_of(machine: Machine) -> str:
+    """Return what is to be seen at the end of a run and what rules remember, in short: the same text in every process.
+
+    What an object holds of which nobody says it, does not count.
+    """
+    seen = {note.name: note.value for note in machine.notes if note.kind in ("shows", "holds")}
+    remembered = machine.memory({}) if machine.judges and machine.memory is not None else ()
+    something = sorted([(name, value) for name, value in seen.items() if value not in _NOTHING])
+    text = repr((machine.ended, something, remembered))
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def _own(name: str, task: str) -> str:

@@ -67,12 +67,14 @@ class Portion(Struct, frozen=True):
 
 
 class Visited(Struct, frozen=True):
-    """How far a search over states came: how many it visited, whether it is at its end, and proved, in words."""
+    """How far a search over states came: how many it visited, whether it is at its end, and proved, in words; and in
+    which states runs ended."""
 
     states: int
     ended: bool
     proved: bool
     words: str
+    ends: tuple[str, ...] = ()
 
 
 class Part(Struct, frozen=True):
@@ -156,7 +158,9 @@ def _with_what_it_amounts_to(part: Part, portion: Portion, strategy: Strategy) -
         parents = tuple(strategy.parents()) if portion.parents else ()
         return replaced(part, pending=pending, parents=parents, deeper=strategy.deeper)
     if isinstance(strategy, States):
-        visited = Visited(strategy.states, strategy.exhausted, strategy.proved, strategy.covered())
+        visited = Visited(
+            strategy.states, strategy.exhausted, strategy.proved, strategy.covered(), tuple(strategy.ends)
+        )
         return replaced(part, visited=visited)
     if isinstance(strategy, Hunt | Restarts) and strategy.proved:
         return replaced(part, proof=strategy.covered())

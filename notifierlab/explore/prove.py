@@ -37,6 +37,10 @@ CHECK_STEPS: Final = 20_000
 """How many steps the second may execute in any case: about a second."""
 
 
+AGREED: Final = "; both ways come to the same final states"
+"""What a certificate says where both have ended."""
+
+
 class Disagreement(AssertionError):
     """Both searches came to their end, and to different final states: an error of the bench."""
 
@@ -97,7 +101,7 @@ class Prove:
         parts = [turns.strategy.covered() for turns in self._turns if turns.strategy.proved]
         text = "; ".join(parts) + f"; no run longer than {self.longest} steps"
         if self.agreed:
-            text += "; both ways come to the same final states"
+            text += AGREED
         return text + (f" (model {self.model})" if self.model else "")
 
     def begin_search(self, spec: "RunSpec") -> None:
@@ -183,11 +187,16 @@ class Prove:
             for other in self._turns:
                 other.may = max(other.steps + turns.steps // 4, CHECK_STEPS)
         if self._both_ended and not self.agreed:
-            raise Disagreement(
-                f"dpor and states both ended and disagree: {len(self.final)} final states from {self.dpor.traces} "
-                f"orders, {len(self.final_too)} from {self.states.states} states. This is an error of the bench, "
-                "or of what the scenario declares (machine.touch, holds, at, interchangeable); nothing is proved"
-            )
+            raise Disagreement(disagreement(len(self.final), self.dpor.traces, len(self.final_too), self.states.states))
+
+
+def disagreement(ends: int, traces: int, ends_too: int, states: int) -> str:
+    """Say that the two ways came to other ends."""
+    return (
+        f"dpor and states both ended and disagree: {ends} final states from {traces} "
+        f"orders, {ends_too} from {states} states. This is an error of the bench, "
+        "or of what the scenario declares (machine.touch, holds, at, forget, interchangeable); nothing is proved"
+    )
 
 
 def model_of(spec: "RunSpec") -> str:

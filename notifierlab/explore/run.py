@@ -216,8 +216,9 @@ class _Bench:
             blocked=machine.blocked,
             declared=machine.declared,
         )
-        self._idle.append(checker)
+        # It may still be asked what it remembers.
         self._strategy.end_run(result)
+        self._idle.append(checker)
         return result
 
 

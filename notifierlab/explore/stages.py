@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from msgspec.structs import replace as replaced
+
 from notifierlab.explore.auto import Auto, in_stages, NEAR, NEAR_RUNS, PROOF_RUNS, RUNS as AUTO_RUNS
 from notifierlab.explore.dpor import Dpor
 from notifierlab.explore.hunt import Hunt, Restarts
 from notifierlab.explore.menu import make_strategy
 from notifierlab.explore.portion import Part, Portion, Visited
-from notifierlab.explore.prove import model_of, Prove
+from notifierlab.explore.prove import AGREED, CHECK_STEPS, Disagreement, disagreement, model_of, Prove
 from notifierlab.explore.run import RunSpec
 from notifierlab.explore.sampling import Sampler
 from notifierlab.explore.search import Cut, RUNS_MAX
@@ -56,6 +58,9 @@ class Proof(ByOrders):
     What is known of states cannot be handed on, so each such portion begins with nothing, and takes
     twice as many steps as the one before. It is learnt when the errands have taken as many
     since, or all orders were executed: by then it has ended, if there are two workers.
+
+    Once one of the two has ended, the other may go on as long as in `prove`. Where that ends, too,
+    both must have come to the same ends.
     """
 
     def __init__(self, model: str) -> None:
@@ -67,6 +72,11 @@ class Proof(ByOrders):
         # When the portion beside is learnt, and the next one made, in steps of errands.
         self._due = 0
         self._visited = Visited(0, False, False, "no state")
+        # Where runs ended, by errands; how many steps these may take for a second opinion, and whether states were
+        # asked for theirs.
+        self._ends: dict[str, None] = {}
+        self._until = 0
+        self._asked = False
 
     @property
     def proved(self) -> bool:
@@ -74,18 +84,41 @@ class Proof(ByOrders):
         return super().proved or self._visited.proved
 
     @property
+    def agreed(self) -> bool:
+        """Whether both have ended, and came to the same ends."""
+        return super().proved and self._visited.proved and self._ends == dict.fromkeys(self._visited.ends)
+
+    @property
     def states(self) -> int:
         """How many states were visited, by the last portion that did."""
         return self._visited.states
 
     def next_portion(self) -> Portion | None:
-        if self._visited.proved or self._tree.exhausted:
-            return None
+        if self._visited.proved:
+            return self._errand() if self._steps < self._until else None
+        if self._tree.exhausted:
+            return self._second_opinion()
         if not self._beside and not self._visited.ended:
             self._beside = max(STATES_STEPS, self._steps)
             self._due = self._steps + self._beside
-            return Portion(f"s{self._beside}", ANY, strategy=States.name, steps=self._beside, begun=self.runs)
-        return super().next_portion()
+            return self._over_states(self._beside)
+        return self._errand()
+
+    def _errand(self) -> Portion | None:
+        portion = super().next_portion()
+        if portion is None or portion.errand is None:
+            return portion
+        return replaced(portion, errand=replaced(portion.errand, ends=True))
+
+    def _second_opinion(self) -> Portion | None:
+        """All orders were executed: have states visited once more, or for the first time, if that is not dear."""
+        if self._asked or self._visited.ended or not super().proved:
+            return None
+        self._asked = True
+        return self._over_states(max(self._steps // 4, CHECK_STEPS))
+
+    def _over_states(self, steps: int) -> Portion:
+        return Portion(f"s{steps}", ANY, strategy=States.name, steps=steps, begun=self.runs)
 
     def first(self, line: Iterable[Portion]) -> int:
         at = 0
@@ -95,13 +128,23 @@ class Proof(ByOrders):
         return at
 
     def learn(self, part: Part) -> bool:
-        if part.visited is None:
-            self._steps += part.learnt.steps
-            # Nobody waits for states where all orders were executed.
-            return super().learn(part) and not self._tree.exhausted
-        self.add(part)
-        self._beside = 0
-        return not part.visited.proved
+        if part.visited is not None:
+            self.add(part)
+            self._beside = 0
+            self._until = self._steps + max(part.learnt.steps // 4, CHECK_STEPS)
+            return True
+        self._steps += part.learnt.steps
+        report = part.report
+        if report is not None and report.anew:
+            self._ends.clear()
+        elif report is not None:
+            self._ends.update(dict.fromkeys(report.ends))
+        counts = super().learn(part)
+        if not self._tree.exhausted:
+            return counts
+        self._compare()
+        # Nobody waits for states where all orders were executed.
+        return False
 
     def add(self, part: Part) -> None:
         if part.visited is None:
@@ -109,6 +152,13 @@ class Proof(ByOrders):
         else:
             self._visited = part.visited
             self._note(part)
+            self._compare()
+
+    def _compare(self) -> None:
+        if super().proved and self._visited.proved and not self.agreed:
+            raise Disagreement(
+                disagreement(len(self._ends), self.traces, len(self._visited.ends), self._visited.states)
+            )
 
     def _note(self, part: Part) -> None:
         super()._note(part)
@@ -117,8 +167,10 @@ class Proof(ByOrders):
     def covered(self, runs: int, cut: Cut) -> str:
         if not self.proved:
             return f"states: {self._visited.words}; dpor: {super().covered(runs, cut)}"
-        by = self._visited.words if self._visited.proved else super().covered(runs, cut)
-        return f"{by}; no run longer than {self._longest} steps (model {self._model})"
+        by = [self._visited.words] if self._visited.proved else []
+        by += [super().covered(runs, cut)] if super().proved else []
+        text = f"{'; '.join(by)}; no run longer than {self._longest} steps"
+        return f"{text}{AGREED if self.agreed else ''} (model {self._model})"
 
 
 class Stages(Shares):

@@ -32,7 +32,7 @@ from typing import Any, Final, TYPE_CHECKING
 
 from notifierlab.explore.circles import Circles
 from notifierlab.explore.estimate import Estimate, Position
-from notifierlab.explore.fingerprint import Numbers, Portrait, State, state_of
+from notifierlab.explore.fingerprint import end_of, Numbers, Portrait, State, state_of
 from notifierlab.explore.guards import Guards
 from notifierlab.explore.mirror import Mirror, on_offer
 from notifierlab.explore.places import Choice, Known, Touches
@@ -73,6 +73,8 @@ class States:
 
     def __init__(self, numbers: Numbers | None = None, *, every_state: bool = False) -> None:
         self.final: dict[State, None] = {}
+        # The same as texts that can be compared with those of another process.
+        self.ends: dict[str, None] = {}
         self.exhausted = False
         self.sound = True
         # The tasks of a circle that a run could go round in for ever.
@@ -153,7 +155,7 @@ class States:
         """Forget all but who touches what."""
         self._privacy.begin_anew()
         self._looks.more(self.runs, at_least=_LOOKS_AT_LEAST if self._portrait.by_value else 0)
-        self._known, self._promised, self.final = {}, {}, {}
+        self._known, self._promised, self.final, self.ends = {}, {}, {}, {}
         self._path, self._trail, self._visited, self._last = [], [], [], None
         self._circles, self._goes_back = Circles(), False
         self._estimate = Estimate()
@@ -252,7 +254,10 @@ class States:
         if not whole:
             return
         if not self._calm and self._advance(()) is not None:
-            self.final[self._state(())] = None
+            state = self._state(())
+            if state not in self.final:
+                self.final[state] = None
+                self.ends[end_of(self._running())] = None
             for step in result.blocked:
                 self._privacy.saw(step.task, step.accesses, self._portrait.held(step.task))
         if result.declared:
