@@ -18,6 +18,7 @@ SCENARIOS = (
     ("register-interrupted", ""),
     ("unregister-vs-exit", ""),
     ("two-mmus", ""),
+    ("two-registrations", ""),
     ("device-vs-truncate", ""),
     ("gru-dropin-vs-truncate", ""),
     ("founding-race", "no-take-all-locks"),

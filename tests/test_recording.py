@@ -16,6 +16,7 @@ from notifierlab.machine.access import Step
 from notifierlab.machine.locks import SpinLock
 from notifierlab.machine.sched import LabError, Machine
 from notifierlab.request import Request
+from tests.gate import Walk
 
 FEW: tuple[tuple[str, dict[str, str]], ...] = (
     # Here a device tries again: whether it may depends on what it looked at before.
@@ -201,3 +202,12 @@ def test_a_run_that_is_interrupted_while_it_repeats_has_what_happened_by_then() 
     assert result.ended == "interrupted"
     assert told[:-1] == [event for event in before if event.step < result.steps]
     assert told[-1] == Interrupted(result.steps, told[-1].task)
+
+
+def test_what_a_registration_brings_along_and_does_not_need_is_not_heard_of() -> None:
+    # Two that register each have a list of notifiers at hand; who had it first would be told by its name, though
+    # nothing orders the two.
+    spec = Request(scenario="two-registrations").resolve()
+    names = [name for seed in range(8) for step in run_once(spec, Walk(seed)).trace for name, _ in step.accesses]
+    assert any(name.startswith("mm0.mmu_notifier_mm.") for name in names)
+    assert not [name for name in names if name.startswith("mm0.mmu_notifier_mm#")]

@@ -55,12 +55,11 @@ async def _do_register(mm: MmStruct, mn: MmuNotifier, *, take_mmap_sem: bool) ->
     result = -errno.ENOMEM
     machine.might_sleep("kmalloc")
     if not mm.host.choose("enomem", False, True):
-        spare = MmuNotifierMm(mm)
         if take_mmap_sem:
             await _take_mmap_sem(mm)
         result = await mm_take_all_locks(mm)
         if result == 0:
-            await _insert(mm, mn, spare)
+            await _insert(mm, mn)
             await mm_drop_all_locks(mm)
             if mm.host.mutated("initialises-after-drop"):
                 await machine.step()
@@ -87,15 +86,16 @@ async def _drop_mmap_sem(mm: MmStruct) -> None:
         await mm.mmap_sem.release_write()
 
 
-async def _insert(mm: MmStruct, mn: MmuNotifier, spare: MmuNotifierMm) -> None:
+async def _insert(mm: MmStruct, mn: MmuNotifier) -> None:
     machine = mm.host.machine
     listeners = mm.mmu_notifier_mm
     if listeners is None:
         # Model: initialisation and the store that publishes it are plain stores, which
         # others may see in any order; here always in the worst one, pointer first.
-        listeners = mm.mmu_notifier_mm = spare
+        # Model: allocated only now, when it is seen to be needed; the kernel gives back what is not.
+        listeners = mm.mmu_notifier_mm = MmuNotifierMm(mm)
         await machine.step()
-        spare.ready = True
+        listeners.ready = True
     if not mm.host.mutated("register-skips-mm-count"):
         await mmgrab(mm)
     node = listeners.nodes[mn] = watch(Node(mn), machine, f"{mm.name}.node({mn.name})")
