@@ -32,8 +32,8 @@ SCENARIOS = (
 @pytest.mark.parametrize(("scenario", "mutant"), SCENARIOS)
 def test_runs_that_came_to_one_state_go_on_alike(scenario: str, mutant: str) -> None:
     spec = Request(scenario=scenario, mutants=(mutant,) if mutant else ()).resolve()
-    compared = compare_futures(spec, runs=120, pairs=40)
-    assert compared.pairs >= 5
+    compared = compare_futures(spec, runs=120, pairs=25)
+    assert compared.pairs >= 3
     assert compared.differences == []
 
 

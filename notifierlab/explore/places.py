@@ -96,3 +96,8 @@ class Choice:
             assert self.known is not None
             self.known.alone = None
             self.left, self.spare = self.spare, []
+
+
+def firsts(tasks: list[int], wanted: list[int]) -> list[int]:
+    """Return where each of `wanted` stands first in `tasks`."""
+    return list(dict.fromkeys(tasks.index(task) for task in wanted))

@@ -35,7 +35,7 @@ from notifierlab.explore.estimate import Estimate, Position
 from notifierlab.explore.fingerprint import end_of, Numbers, Portrait, State, state_of
 from notifierlab.explore.guards import Guards
 from notifierlab.explore.mirror import Mirror, on_offer
-from notifierlab.explore.places import Choice, Known, Touches
+from notifierlab.explore.places import Choice, firsts, Known, Touches
 from notifierlab.explore.privacy import Held, locks_of, Looks, Privacy
 from notifierlab.explore.strategies import Divergence
 from notifierlab.machine.access import Access, Mode, Step, WAKING
@@ -418,7 +418,7 @@ class States:
                 same.setdefault(tries, tries), same.setdefault(asleep, asleep), self._circles.state(ready)
             )
             self._come_to(known)
-            return _firsts(tasks, [task for task in trying if task not in asleep])
+            return firsts(tasks, [task for task in trying if task not in asleep])
         if known.ready != tuple(sorted(trying)) and self._running().declared:
             raise LabError(_MERGED)
         if known in self._trail:
@@ -436,7 +436,7 @@ class States:
         self._sleep = {
             name: touches for name, touches in self._sleep.items() if self._portrait.task(name) in known.asleep
         }
-        return _firsts(tasks, woken)
+        return firsts(tasks, woken)
 
     def _come_to(self, known: Known) -> None:
         """Note that the run is in a state now, and how it came there."""
@@ -446,8 +446,3 @@ class States:
             self._circles.way(self._trail[-1].number, known.number, movers)
         self._trail.append(known)
         self._visited.append(self._portrait.taken)
-
-
-def _firsts(tasks: list[int], wanted: list[int]) -> list[int]:
-    """Return where each of `wanted` stands first in `tasks`."""
-    return list(dict.fromkeys(tasks.index(task) for task in wanted))
