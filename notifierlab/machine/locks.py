@@ -386,7 +386,8 @@ class Rcu:
         if task.rcu_depth == 1:
             self._begun[task] = task.rcu_section = task.rcu_section + 1
             self.machine.touch(*SECTION_BEGINS)
-            self._show()
+            if self.machine.recording:
+                self._show()
         self.machine.emit(RcuReadEntered)
 
     def read_exit(self) -> None:

@@ -190,7 +190,7 @@ class _Sealed(type):
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         state = super().__call__(*args, **kwargs)
         state.__dict__["_sealed"] = True
-        if state.machine.noting:
+        if state.machine.records and state.machine.noting:
             state.show_fields()
         return state
 
