@@ -14,6 +14,8 @@ from notifierlab.events import Event
 from notifierlab.explore.fingerprint import Numbers, Portrait, State, state_of
 from notifierlab.explore.mirror import on_offer
 from notifierlab.explore.run import run_once, RunResult, RunSpec
+from notifierlab.explore.search import explore
+from notifierlab.explore.states import States
 from notifierlab.machine.sched import Machine
 
 STAYS: Final = (0.0, 0.8, 0.95)
@@ -86,6 +88,14 @@ class Draws:
         assert self._by_value.by_value
         came = Came(tuple(self._choices), len(machine.trace))
         self.passed.append((state_of(self._by_value, machine, awake), self._by_history.state(), came))
+
+
+def proved_by_states(scenario: object) -> States:
+    """Have a toy proved by a search over states; return that."""
+    states = States()
+    result = explore(RunSpec(name="toy", scenario=scenario), states)  # type: ignore[arg-type]  # an async function of a host
+    assert result.verdict == "proved", result.bound
+    return states
 
 
 class Future(NamedTuple):

@@ -5,10 +5,10 @@ import pytest
 from notifierlab.explore.guards import Guards, Locks
 from notifierlab.explore.run import RunSpec
 from notifierlab.explore.search import explore
-from notifierlab.explore.states import States
 from notifierlab.host import Host
 from notifierlab.machine.locks import SpinLock
 from notifierlab.machine.shared import Atomic, shared, SharedState
+from tests.futures import proved_by_states
 
 
 def locks(*names: str) -> Locks:
@@ -110,13 +110,6 @@ async def locked(host: Host) -> None:
         tasks.start(count, name="t0")
         tasks.start(count, name="t1")
     assert box.value == 2
-
-
-def proved_by_states(scenario: object) -> States:
-    states = States()
-    result = explore(RunSpec(name="toy", scenario=scenario), states)  # type: ignore[arg-type]  # an async function of a host
-    assert result.verdict == "proved", result.bound
-    return states
 
 
 def test_states_are_taken_by_value_where_a_lock_guards_every_field() -> None:

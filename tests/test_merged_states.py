@@ -8,7 +8,7 @@ from notifierlab.explore.states import States
 from notifierlab.host import Host
 from notifierlab.machine.shared import Atomic, shared, SharedState
 from notifierlab.request import Request
-from tests.futures import compare_futures
+from tests.futures import compare_futures, proved_by_states
 
 SCENARIOS = (
     ("founding-race", ""),
@@ -79,17 +79,10 @@ def test_what_is_forgotten_and_used_all_the_same_shows() -> None:
     assert compare_futures(RunSpec(name="toy", scenario=forgets), runs=60, pairs=20).differences
 
 
-def states_of(scenario: object) -> States:
-    states = States()
-    result = explore(RunSpec(name="toy", scenario=scenario), states)  # type: ignore[arg-type]  # an async function of a host
-    assert result.verdict == "proved", result.bound
-    return states
-
-
 def test_what_is_kept_tells_states_apart_and_nothing_else_does() -> None:
     # Of the numbers from 0 to 4 that the actor may have read, one bit is left: after its last step there are two
     # ends for each of what it wrote.
-    assert len(states_of(remembers).final) == 2
+    assert len(proved_by_states(remembers).final) == 2
 
 
 async def retries(host: Host) -> None:
@@ -114,7 +107,7 @@ async def retries(host: Host) -> None:
 
 
 def test_how_often_something_was_tried_is_forgotten() -> None:
-    assert len(states_of(retries).final) == 1
+    assert len(proved_by_states(retries).final) == 1
 
 
 async def for_ever(host: Host) -> None:
@@ -161,7 +154,7 @@ async def chooses(host: Host) -> None:
 
 
 def test_what_comes_behind_a_forget_in_the_same_step_is_not_forgotten() -> None:
-    assert len(states_of(chooses).final) == 2
+    assert len(proved_by_states(chooses).final) == 2
     compared = compare_futures(RunSpec(name="toy", scenario=chooses), runs=20, pairs=20)
     assert compared.differences == []
 
@@ -188,7 +181,7 @@ async def nested(host: Host) -> None:
 
 def test_what_was_kept_outside_is_not_forgotten_by_a_mark_from_inside() -> None:
     assert compare_futures(RunSpec(name="toy", scenario=nested), runs=40, pairs=20).differences == []
-    assert len(states_of(nested).final) == 2
+    assert len(proved_by_states(nested).final) == 2
 
 
 @pytest.mark.slow

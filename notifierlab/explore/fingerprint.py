@@ -40,7 +40,7 @@ two states are taken for one by the accident of a hash.
 """
 
 import hashlib
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Final
 
 from notifierlab.machine.access import Access, Mode, NOT_SEEN, Step
@@ -156,12 +156,14 @@ class Portrait:
         past = self._observe(step)
         if self.by_value:
             shown = {note.name: note.value for note in declared if note.kind == "shows"}
-            self._change(step, past, [name for name, value in shown.items() if value is not UNKNOWN])
+            # What shows something unknown is what was done to it.
+            shown = {name: value for name, value in shown.items() if value is not UNKNOWN}
+            self._change(step, past, shown)
             for name, value in shown.items():
                 self._show(name, value)
             self._live(step.task, declared)
         else:
-            self._change(step, past, ())
+            self._change(step, past, {})
             self._believe(declared)
         self._refresh(step.task)
         self.taken += 1
@@ -234,7 +236,7 @@ class Portrait:
                 seen.append((name, int(mode), -1))
         return tuple(seen)
 
-    def _change(self, step: Step, past: int, shown: Sequence[str]) -> None:
+    def _change(self, step: Step, past: int, shown: Mapping[str, Hashable]) -> None:
         """Make of the objects what the step made of them, but of those that have `shown` it themselves."""
         by_value = self.by_value
         for name, mode in step.accesses:
@@ -274,7 +276,7 @@ class Portrait:
         if value in _NOTHING:
             for known in (self._objects, self._datas, self._together):
                 known.pop(name, None)
-        elif value is not UNKNOWN:
+        else:
             self._put(name, self._numbers.of(("shows", name, value)))
 
     def _live(self, task: str, declared: Sequence[Note]) -> None:

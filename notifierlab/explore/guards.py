@@ -12,6 +12,8 @@ A use by the only task that there is comes before all that it starts, and behind
 
 from collections.abc import Iterable
 
+from notifierlab.explore.privacy import keep_out
+
 Locks = frozenset[tuple[str, str]]
 """Locks, and whether for "read" or "write"; whoever has one for writing has it for reading, too."""
 
@@ -40,12 +42,6 @@ def _excluded(held: dict[tuple[str, bool], Locks], task: str, wrote: bool) -> bo
     """Tell whether all uses that must not meet that of `task` are kept from it by a lock."""
     mine = held[task, wrote]
     for (other, writes), theirs in held.items():
-        if other != task and (wrote or writes) and not any(exclude(one, theirs) for one in mine):
+        if other != task and (wrote or writes) and not keep_out(mine, theirs):
             return False
     return True
-
-
-def exclude(lock: tuple[str, str], others: Locks) -> bool:
-    """Tell whether whoever has `lock` keeps out whoever has the others: one of the two has it for writing."""
-    name, how = lock
-    return (name, "write") in others or (how == "write" and (name, "read") in others)

@@ -21,7 +21,7 @@ back who did not have it, nor of attempts (`TRY`, `TEST`), which others see fail
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Final
 
 from notifierlab.machine.access import Access, CONFLICTS, Mode
@@ -133,7 +133,7 @@ class Privacy:
                     continue
                 if (by == who or by in gone) and not self._many.get(by, False):
                     continue
-                if not any((lock, "read" if how == "write" else "write") in locks for lock, how in mine):
+                if not keep_out(mine, locks):
                     return False
         return True
 
@@ -162,6 +162,11 @@ class Looks:
         """Draw."""
         stays = carry_on and not is_value and self._draw() < _STAYS[self._left % len(_STAYS)]
         return 0 if stays else int(self._draw() * options)
+
+
+def keep_out(mine: Iterable[tuple[str, str]], locks: Container[tuple[str, str]]) -> bool:
+    """Tell whether a lock of `mine` cannot be held beside `locks`; those for writing stand there for reading, too."""
+    return any((lock, "read" if how == "write" else "write") in locks for lock, how in mine)
 
 
 def locks_of(accesses: tuple[Access, ...], held: Held) -> frozenset[tuple[str, str]]:
